@@ -1,0 +1,288 @@
+"""Event contract v1: what a transaction and a fraud label look like on the wire.
+
+The two pydantic models are the one source. `field_specs()` reads them into a neutral description from
+which the JSON Schema (`json_schema()`), the Spark parse and lake schemas (`spark_jobs/contract.py`) and
+the test data builders are derived. Labels never travel in a transaction: they have a topic of their own.
+"""
+
+import types
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from annotated_types import Ge, Le, MaxLen
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+SCHEMA_VERSION = 1
+AMOUNT_PRECISION, AMOUNT_SCALE = 18, 4
+MAX_TEXT = 256
+MAX_MESSAGE_BYTES = 64 * 1024
+"""A transaction of the contract is about 1 kB; anything far above it is an attack or a mistake."""
+
+
+class TransactionType(StrEnum):
+    """How money moves."""
+
+    PIX = "PIX"
+    CREDIT_CARD = "CREDIT_CARD"
+    DEBIT_CARD = "DEBIT_CARD"
+    PREPAID_CARD = "PREPAID_CARD"
+    BOLETO = "BOLETO"
+    TED = "TED"
+    DOC = "DOC"
+    AUTO_DEBIT = "AUTO_DEBIT"
+    WITHDRAWAL = "WITHDRAWAL"
+    DEPOSIT = "DEPOSIT"
+    TOPUP = "TOPUP"
+    WALLET = "WALLET"
+
+
+class Channel(StrEnum):
+    """Where the customer stood."""
+
+    POS = "POS"
+    ECOMMERCE = "ECOMMERCE"
+    MOBILE_APP = "MOBILE_APP"
+    WEB_BANKING = "WEB_BANKING"
+    ATM = "ATM"
+    BRANCH = "BRANCH"
+    PHONE = "PHONE"
+
+
+class Status(StrEnum):
+    """What the issuer answered."""
+
+    APPROVED = "APPROVED"
+    DECLINED = "DECLINED"
+    PENDING = "PENDING"
+    REVERSED = "REVERSED"
+
+
+class EntryMode(StrEnum):
+    """How the card was read."""
+
+    CHIP = "CHIP"
+    CONTACTLESS = "CONTACTLESS"
+    MAGSTRIPE = "MAGSTRIPE"
+    MANUAL = "MANUAL"
+    ECOMMERCE = "ECOMMERCE"
+
+
+class CheckResult(StrEnum):
+    """Outcome of a CVV, AVS or PIN check; the checked secret itself is never accepted."""
+
+    MATCH = "MATCH"
+    NO_MATCH = "NO_MATCH"
+    PARTIAL = "PARTIAL"
+    NOT_CHECKED = "NOT_CHECKED"
+
+
+class Label(StrEnum):
+    """Ground truth of a transaction, as it becomes known."""
+
+    FRAUD = "fraud"
+    LEGIT = "legit"
+
+
+class LabelSource(StrEnum):
+    """Who says so."""
+
+    CHARGEBACK = "chargeback"
+    ANALYST = "analyst"
+    CUSTOMER = "customer"
+
+
+def parse_event_time(value: object) -> object:
+    """Accept an ISO-8601 text with an offset, or epoch milliseconds as a number or digits.
+
+    A local time without an offset is refused by the `AwareDatetime` type that follows.
+    """
+    if isinstance(value, bool):
+        raise ValueError("event time must be ISO-8601 with an offset or epoch milliseconds, not a boolean")
+    if isinstance(value, int):
+        return datetime.fromtimestamp(value / 1000, UTC)
+    if isinstance(value, str) and value.lstrip("-").isdigit():
+        return datetime.fromtimestamp(int(value) / 1000, UTC)
+    return value
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+EventTime = Annotated[AwareDatetime, BeforeValidator(parse_event_time)]
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]
+
+
+class Event(BaseModel):
+    """Base of everything that travels on a topic: unknown fields are ignored and reported as drift."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Transaction(Event):
+    """One payment attempt. `amount` < 0 is a refund, 0 a card verification."""
+
+    transaction_id: Annotated[Identifier, Field(description="Unique for ever, also across producer restarts")]
+    event_time: Annotated[EventTime, Field(description="When it happened: ISO-8601 with offset, or epoch ms")]
+    customer_id: Annotated[Identifier, Field(description="Account holder; also the Kafka key")]
+    amount: Annotated[
+        Decimal,
+        Field(
+            description="Money in `currency`; negative = refund, zero = card verification",
+            max_digits=AMOUNT_PRECISION,
+            decimal_places=AMOUNT_SCALE,
+        ),
+    ]
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(description="ISO 4217 code")]
+    type: Annotated[TransactionType, Field(description="How the money moves")]
+    channel: Annotated[Channel, Field(description="Where the customer stood")]
+    status: Annotated[Status, Field(description="What the issuer answered")]
+
+    decline_reason: Annotated[Text | None, Field(description="Issuer's reason when declined")] = None
+    card_token: Annotated[Identifier | None, Field(description="Keyed token of the card number")] = None
+    card_last4: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^[0-9]{4}$")] | None, Field(description="Last four digits")
+    ] = None
+    card_brand: Annotated[Text | None, Field(description="Scheme, such as VISA")] = None
+    entry_mode: Annotated[EntryMode | None, Field(description="How the card was read")] = None
+    merchant_id: Annotated[Identifier | None, Field(description="Acquirer's merchant id")] = None
+    merchant_name: Annotated[Text | None, Field(description="Merchant as shown to the customer")] = None
+    mcc: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^[0-9]{4}$")] | None,
+        Field(description="Merchant category code, ISO 18245"),
+    ] = None
+    merchant_country: Annotated[Country | None, Field(description="ISO 3166-1 alpha-2")] = None
+    terminal_id: Annotated[Identifier | None, Field(description="Card terminal or ATM")] = None
+    latitude: Annotated[Latitude | None, Field(description="Place of the purchase, degrees north")] = None
+    longitude: Annotated[Longitude | None, Field(description="Place of the purchase, degrees east")] = None
+    billing_country: Annotated[Country | None, Field(description="Billing address, ISO 3166-1")] = None
+    billing_state: Annotated[Text | None, Field(description="Billing address, state or region")] = None
+    billing_latitude: Annotated[Latitude | None, Field(description="Billing address, degrees north")] = None
+    billing_longitude: Annotated[Longitude | None, Field(description="Billing address, degrees east")] = None
+    shipping_country: Annotated[Country | None, Field(description="Delivery address, ISO 3166-1")] = None
+    shipping_state: Annotated[Text | None, Field(description="Delivery address, state or region")] = None
+    shipping_latitude: Annotated[Latitude | None, Field(description="Delivery address, degrees north")] = None
+    shipping_longitude: Annotated[Longitude | None, Field(description="Delivery address, degrees east")] = None
+    home_country: Annotated[Country | None, Field(description="Customer's country of residence")] = None
+    device_id: Annotated[Identifier | None, Field(description="Device fingerprint")] = None
+    ip_address: Annotated[Text | None, Field(description="Client address, IPv4 or IPv6")] = None
+    ip_country: Annotated[Country | None, Field(description="Country of the client address")] = None
+    cvv_result: Annotated[CheckResult | None, Field(description="Outcome of the CVV check, never the CVV")] = None
+    avs_result: Annotated[CheckResult | None, Field(description="Outcome of the address check")] = None
+    pin_result: Annotated[CheckResult | None, Field(description="Outcome of the PIN check")] = None
+    auth_3ds: Annotated[bool | None, Field(description="Strong customer authentication was done")] = None
+    installments: Annotated[int | None, Field(description="Number of instalments", ge=1, le=120)] = None
+    pix_key_type: Annotated[Text | None, Field(description="CPF, CNPJ, PHONE, EMAIL or RANDOM")] = None
+    pix_key: Annotated[Text | None, Field(description="Destination key of a PIX payment")] = None
+    destination_bank: Annotated[Text | None, Field(description="Bank that receives the money")] = None
+    customer_timezone: Annotated[Text | None, Field(description="IANA zone, such as America/Sao_Paulo")] = None
+    schema_version: Annotated[int | None, Field(description="Contract version; absent = 1", ge=1)] = None
+
+
+class FraudLabel(Event):
+    """What became known about a transaction, and when."""
+
+    transaction_id: Annotated[Identifier, Field(description="The transaction judged")]
+    label: Annotated[Label, Field(description="fraud or legit")]
+    fraud_type: Annotated[Text | None, Field(description="Kind of fraud, when known")] = None
+    source: Annotated[LabelSource, Field(description="Who says so")]
+    label_time: Annotated[EventTime, Field(description="When it became known")]
+
+
+EDGE_ONLY_FIELDS = frozenset({"card_number"})
+"""Accepted by the producer library only, which replaces them before anything is stored (`cards.py`)."""
+
+REFUSED_FIELDS = frozenset({"cvv", "cvc", "cvv2", "pin", "pin_block", "track1", "track2"})
+"""Sensitive authentication data: PCI DSS 3.3.1 forbids keeping it, even encrypted."""
+
+LEAKAGE_FIELDS = frozenset({"is_fraud", "fraud", "label", "fraud_label", "fraud_type", "fraud_score"})
+"""Ground truth or scores of others: never an input to a rule, refused in a transaction."""
+
+Kind = str
+"""One of string, enum, decimal, timestamp, double, integer, boolean."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One contract field in neutral terms, from which engines derive their own schema."""
+
+    name: str
+    kind: Kind
+    required: bool
+    description: str
+    values: tuple[str, ...] = ()
+    pattern: str | None = None
+    max_length: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+_KINDS: dict[type, Kind] = {
+    bool: "boolean",
+    int: "integer",
+    float: "double",
+    str: "string",
+    Decimal: "decimal",
+    datetime: "timestamp",
+}
+
+
+def _unwrap(annotation: Any) -> tuple[type, list[Any]]:
+    """The plain type under Annotated and Optional, with all metadata met on the way."""
+    metadata: list[Any] = []
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation, *extra = get_args(annotation)
+            metadata.extend(extra)
+        elif origin in (Union, types.UnionType):
+            annotation = next(arg for arg in get_args(annotation) if arg is not type(None))
+        else:
+            return annotation, metadata
+
+
+def _constraints(metadata: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in metadata:
+        nested = getattr(item, "metadata", None)
+        if nested:
+            found |= _constraints(list(nested))
+        if isinstance(item, StringConstraints):
+            found |= {"pattern": item.pattern, "max_length": item.max_length}
+        elif isinstance(item, MaxLen):
+            found["max_length"] = item.max_length
+        elif isinstance(item, Ge):
+            found["minimum"] = item.ge
+        elif isinstance(item, Le):
+            found["maximum"] = item.le
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def field_specs(model: type[Event]) -> tuple[FieldSpec, ...]:
+    """Neutral description of every field of a contract model, in declaration order."""
+    specs = []
+    for name, info in model.model_fields.items():
+        plain, metadata = _unwrap(info.annotation)
+        constraints = _constraints(metadata + list(info.metadata))
+        if plain is AwareDatetime:
+            plain = datetime
+        is_enum = issubclass(plain, StrEnum)
+        specs.append(
+            FieldSpec(
+                name=name,
+                kind="enum" if is_enum else _KINDS[plain],
+                required=info.is_required(),
+                description=info.description or "",
+                values=tuple(plain) if is_enum else (),
+                **constraints,
+            )
+        )
+    return tuple(specs)
+
+
+def json_schema(model: type[Event]) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a contract model, for producers in any language."""
+    return model.model_json_schema(mode="validation")

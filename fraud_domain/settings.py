@@ -1,0 +1,223 @@
+"""Every setting of the platform, its default for one laptop, and the environment variable that changes it.
+
+`MEDALLION_KAFKA__BOOTSTRAP_SERVERS=...` sets `Settings.kafka.bootstrap_servers`, and so on. Secrets are
+never environment defaults: they are files in `secrets_dir`, one per secret, made on first start (0600).
+"""
+
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fraud_domain.cards import TokenKey
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class MissingSecretError(RuntimeError):
+    """A secret file is absent; the message names the file and how it is made."""
+
+
+class Group(BaseModel):
+    """A group of settings: unknown keys are errors, values do not change while running."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Group):
+    """The broker. `bootstrap_servers` empty means: start the embedded one on `port`."""
+
+    bootstrap_servers: str = ""
+    port: int = 9292
+    controller_port: int = 9293
+    partitions: int = Field(default=2, ge=1, description="Partitions of each topic; cores is a good number")
+    retention_hours: int = Field(default=24 * 60, description="Must outlive the longest outage and any history replayed")
+    heap_mb: int = 384
+
+
+class PostgresSettings(Group):
+    """The database. `host` empty means: start the embedded server on `port`."""
+
+    host: str = ""
+    port: int = 5632
+    database: str = "fraud"
+    dagster_database: str = "dagster"
+
+
+class DagsterSettings(Group):
+    """The control plane, on loopback: Dagster's webserver has no login of its own."""
+
+    host: str = "127.0.0.1"
+    port: int = 3000
+    code_port: int = 4266
+
+
+class TriggerMode(StrEnum):
+    """How a stream is driven."""
+
+    PROCESSING_TIME = "processingTime"
+    AVAILABLE_NOW = "availableNow"
+
+
+class Trigger(Group):
+    """Trigger of one stream; `interval` is a Spark interval and counts for processingTime only."""
+
+    mode: TriggerMode = TriggerMode.PROCESSING_TIME
+    interval: str = "10 seconds"
+
+
+class Layout(StrEnum):
+    """How streams are packed into Spark applications."""
+
+    SHARED = "shared"
+    TWO = "two"
+    SEPARATE = "separate"
+
+
+class StreamSettings(Group):
+    """The continuous streams."""
+
+    layout: Layout = Field(default=Layout.TWO, description="one JVM, alerts | lake, or one each")
+    bronze: Trigger = Trigger(interval="5 seconds")
+    silver: Trigger = Trigger(interval="5 seconds")
+    gold: Trigger = Trigger(interval="10 seconds")
+    alerts: Trigger = Trigger(interval="0 seconds")
+    max_offsets_per_trigger: int = Field(default=200_000, description="Bound of one lake batch, rows")
+    alert_max_offsets_per_trigger: int = Field(default=20_000, description="Bound of one alert batch, rows")
+    late_after: str = Field(default="10 minutes", description="kafka_timestamp - event_time beyond this is late")
+    future_tolerance: str = Field(default="5 minutes", description="event_time ahead of kafka_timestamp beyond this is refused")
+    deduplicate_within: str = Field(default="24 hours", description="Horizon of duplicate detection, by arrival")
+    heartbeat_seconds: float = 2.0
+    stale_after_seconds: float = Field(default=60.0, description="A heartbeat older than this means a dead or hung stream")
+
+
+class SparkSettings(Group):
+    """The engine. `local[*]` runs in the driver; `spark://host:7077` needs nothing else changed."""
+
+    master: str = "local[2]"
+    driver_memory: str = "1g"
+    shuffle_partitions: int = 2
+    ui_port: int = 4040
+
+
+class RuleSettings(Group):
+    """How rule hits become alerts."""
+
+    directory: Path = PROJECT_ROOT / "rules"
+    medium_at: float = Field(default=40.0, description="Score from which a transaction is an alert (review)")
+    high_at: float = Field(default=70.0, description="Score from which blocking is suggested")
+    critical_at: float = 90.0
+    history_limit: int = Field(default=400, description="Events kept per customer in the state")
+    history_days: int = Field(default=35, description="Age at which an event leaves the state")
+
+
+class GeneratorSettings(Group):
+    """The demo traffic of `medallion up`."""
+
+    enabled: bool = True
+    rate: float = Field(default=25.0, description="Transactions per second")
+    customers: int = 5_000
+    seed: int = 42
+    fraud_share: float = Field(default=0.01, description="Share of transactions that belong to a fraud scenario")
+    history_days: int = Field(default=30, description="Past traffic sent once at the first start, so baselines exist")
+    label_delay_seconds: float = Field(default=120.0, description="Demo stand-in for the weeks a chargeback takes")
+
+
+class Settings(BaseSettings):
+    """The whole configuration. Build it once at an entry point and pass it on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MEDALLION_", env_nested_delimiter="__", extra="forbid", frozen=True, ignored_types=(cached_property,)
+    )
+
+    data_dir: Path = PROJECT_ROOT / ".medallion"
+    cache_dir: Path = Path("~/.cache/medallion")
+    lake_uri: str = Field(default="", description="Root of the Delta tables; empty = data_dir/lake, or s3a://bucket/path")
+    checkpoint_uri: str = Field(default="", description="Root of the checkpoints; empty = data_dir/checkpoints")
+    token_key_id: str = Field(default="k1", pattern=r"^[a-z0-9]{1,8}$")
+
+    kafka: KafkaSettings = KafkaSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    dagster: DagsterSettings = DagsterSettings()
+    streams: StreamSettings = StreamSettings()
+    spark: SparkSettings = SparkSettings()
+    rules: RuleSettings = RuleSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+
+    @field_validator("data_dir", "cache_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def lake_root(self) -> str:
+        """Root of the Delta tables, without a trailing slash."""
+        return (self.lake_uri or str(self.data_dir / "lake")).rstrip("/")
+
+    @property
+    def checkpoint_root(self) -> str:
+        """Root of the stream checkpoints, without a trailing slash."""
+        return (self.checkpoint_uri or str(self.data_dir / "checkpoints")).rstrip("/")
+
+    @property
+    def secrets_dir(self) -> Path:
+        """One file per secret, readable by the owner only."""
+        return self.data_dir / "secrets"
+
+    @property
+    def run_dir(self) -> Path:
+        """Process ids, generated configuration and other things that only matter while running."""
+        return self.data_dir / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """One log per component."""
+        return self.data_dir / "logs"
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """Where clients find the broker."""
+        return self.kafka.bootstrap_servers or f"127.0.0.1:{self.kafka.port}"
+
+    @property
+    def postgres_host(self) -> str:
+        """Where clients find the database."""
+        return self.postgres.host or "127.0.0.1"
+
+    def secret(self, name: str) -> str:
+        """The secret called `name`.
+
+        Raises:
+            MissingSecretError: its file does not exist.
+        """
+        path = self.secrets_dir / name
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            raise MissingSecretError(
+                f"secret '{name}' not found at {path}; `medallion up` makes it, or write the file yourself (mode 0600)"
+            ) from None
+
+    def postgres_parameters(self, role: str) -> dict[str, str | int]:
+        """Connection keywords for psycopg as `role` (fraud_writer, fraud_reader, ...).
+
+        Raises:
+            MissingSecretError: the role has no password file.
+        """
+        return {
+            "host": self.postgres_host,
+            "port": self.postgres.port,
+            "dbname": self.postgres.database,
+            "user": role,
+            "password": self.secret(f"postgres_{role}"),
+        }
+
+    def token_key(self) -> TokenKey:
+        """The current tokenisation key.
+
+        Raises:
+            MissingSecretError: it has not been made yet.
+        """
+        return TokenKey(self.token_key_id, bytes.fromhex(self.secret(f"token_key_{self.token_key_id}")))

@@ -1,0 +1,88 @@
+"""The stream registry: the continuous streams, and how they are packed into Spark applications.
+
+Assets, supervisor jobs, guards, checkpoints, status and tests are derived from `STREAMS`.
+"""
+
+from dataclasses import dataclass
+
+from fraud_domain.settings import Layout
+from fraud_domain.tables import TABLES, TableSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """A continuous stream, named by what it fills; `script` lies in `spark_jobs/`."""
+
+    name: str
+    script: str
+    description: str
+    queries: tuple[str, ...]
+
+    @property
+    def tables(self) -> tuple[TableSpec, ...]:
+        """The tables this stream writes."""
+        return tuple(t for t in TABLES if t.stream == self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A Spark application that runs one or more streams in one JVM."""
+
+    name: str
+    streams: tuple[StreamSpec, ...]
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Names of its streams."""
+        return tuple(s.name for s in self.streams)
+
+
+STREAMS: tuple[StreamSpec, ...] = (
+    StreamSpec(
+        "bronze",
+        "streaming_bronze.py",
+        "Kafka to bronze: every message as it came",
+        ("transactions", "labels", "decisions"),
+    ),
+    StreamSpec(
+        "silver",
+        "streaming_silver.py",
+        "Bronze to silver: contract, types, duplicates, quarantine, lateness",
+        ("transactions", "labels"),
+    ),
+    StreamSpec(
+        "gold",
+        "streaming_gold.py",
+        "Silver to gold: window metrics, profiles, decisions, alerts, rule metrics, and the marts",
+        ("metrics", "decisions", "rule_metrics"),
+    ),
+    StreamSpec(
+        "alerts",
+        "streaming_to_postgres.py",
+        "The alert lane: Kafka, contract, state, rules, score, alerts in PostgreSQL, decision log",
+        ("decide",),
+    ),
+)
+
+_PACKING: dict[Layout, dict[str, tuple[str, ...]]] = {
+    Layout.SHARED: {"platform": ("bronze", "silver", "gold", "alerts")},
+    Layout.TWO: {"lake": ("bronze", "silver", "gold"), "alerts": ("alerts",)},
+    Layout.SEPARATE: {s.name: (s.name,) for s in STREAMS},
+}
+
+
+def stream(name: str) -> StreamSpec:
+    """The stream called `name`.
+
+    Raises:
+        KeyError: there is none; the message lists those there are.
+    """
+    for spec in STREAMS:
+        if spec.name == name:
+            return spec
+    raise KeyError(f"no stream '{name}'; known: {', '.join(s.name for s in STREAMS)}")
+
+
+def applications(layout: Layout) -> tuple[Application, ...]:
+    """The Spark applications of a layout, each stream in exactly one."""
+    return tuple(Application(name, tuple(stream(s) for s in names)) for name, names in _PACKING[layout].items())
