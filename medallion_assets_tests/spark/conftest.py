@@ -1,0 +1,31 @@
+"""One Spark session for all Spark tests, configured by the same generated files as the product."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from fraud_domain.settings import Settings
+from medallion_services.embedded.environment import stack_environment
+from medallion_services.embedded.jars import fetch
+from medallion_services.embedded.java import find_java
+from medallion_services.embedded.spark_conf import write_spark_conf
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A local session with the locked jars."""
+    settings = Settings(data_dir=Path(tmp_path_factory.mktemp("spark")), spark={"ui_port": 4949})
+    java = find_java(settings)
+    fetch(settings, java)
+    write_spark_conf(settings)
+    before = dict(os.environ)
+    os.environ.update(stack_environment(settings, java_home=java.home))
+    session = SparkSession.builder.appName("tests").getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+    os.environ.clear()
+    os.environ.update(before)

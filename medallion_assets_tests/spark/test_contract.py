@@ -1,0 +1,145 @@
+"""The contract on the real engine: every row of the poison table is named, every good row is typed exactly."""
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from fraud_domain.contract import Transaction
+from fraud_domain.tables import table
+from spark_jobs.contract import TimeLimits, parse_transactions
+from spark_jobs.masking import has_card_number, mask_card_numbers
+from spark_jobs.schemas import table_schema
+
+LIMITS = TimeLimits("10 minutes", "5 minutes")
+ARRIVED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+GOOD: dict[str, Any] = {
+    "transaction_id": "t1",
+    "event_time": "2026-11-24T11:59:59.123456+00:00",
+    "customer_id": "c1",
+    "amount": 812.40,
+    "currency": "BRL",
+    "type": "CREDIT_CARD",
+    "channel": "POS",
+    "status": "APPROVED",
+}
+SOME_CARD = "4111111111111111"
+
+
+def message(**changes: Any) -> bytes:
+    document = {key: value for key, value in (GOOD | changes).items() if value is not None}
+    return json.dumps(document).encode()
+
+
+def bronze(spark: SparkSession, *values: bytes | None) -> DataFrame:
+    rows = [
+        ("transactions", 0, offset, ARRIVED, None, value, False, ARRIVED, ARRIVED.date())
+        for offset, value in enumerate(values)
+    ]
+    frame = spark.createDataFrame(rows, table_schema(table("bronze.transactions")))
+    return frame.withColumns({"card_masked": has_card_number(frame.value), "value": mask_card_numbers(frame.value)})
+
+
+def judge(spark: SparkSession, *values: bytes | None) -> list[Row]:
+    return parse_transactions(bronze(spark, *values), LIMITS).orderBy("offset").collect()
+
+
+POISON: dict[str, tuple[bytes | None, str, str]] = {
+    "tombstone": (None, "EMPTY_MESSAGE", ""),
+    "zero bytes": (b"", "EMPTY_MESSAGE", ""),
+    "text": (b"hello", "NOT_JSON", ""),
+    "truncated": (message()[:-10], "NOT_JSON", ""),
+    "null literal": (b"null", "NOT_JSON", ""),
+    "array": (b"[" + message() + b"]", "NOT_JSON", ""),
+    "trailing garbage": (message() + b" garbage", "NOT_JSON", ""),
+    "bad utf-8": (message().replace(b"t1", b"\xff\xfe"), "NOT_UTF8", ""),
+    "empty object": (b"{}", "MISSING_FIELD", "transaction_id"),
+    "wrong case": (message().replace(b'"customer_id"', b'"Customer_Id"'), "MISSING_FIELD", "customer_id"),
+    "null required": (message(amount=None), "MISSING_FIELD", "amount"),
+    "empty id": (message(transaction_id=""), "MISSING_FIELD", "transaction_id"),
+    "amount of five decimals": (message(amount="1.23456"), "BAD_AMOUNT", "amount"),
+    "amount as words": (message(amount="twelve"), "BAD_AMOUNT", "amount"),
+    "amount not a number": (message().replace(b"812.4", b"NaN"), "BAD_AMOUNT", "amount"),
+    "amount overflow": (message(amount="123456789012345.00"), "BAD_AMOUNT", "amount"),
+    "local time": (message(event_time="2026-11-24T11:59:59"), "BAD_TIME", "event_time"),
+    "no such day": (message(event_time="2026-02-31T11:59:59Z"), "BAD_TIME", "event_time"),
+    "future": (message(event_time="2026-11-24T12:05:01Z"), "TIME_IN_FUTURE", "event_time"),
+    "year 2099": (message(event_time="2099-01-01T00:00:00Z"), "TIME_IN_FUTURE", "event_time"),
+    "year 1970": (message(event_time=0), "TIME_TOO_OLD", "event_time"),
+    "unknown type": (message(type="CHEQUE"), "UNKNOWN_VALUE", "type"),
+    "lower-case currency": (message(currency="brl"), "BAD_TEXT", "currency"),
+    "latitude": (message(latitude=91), "BAD_NUMBER", "latitude"),
+    "boolean": (message(auth_3ds="yes"), "BAD_BOOLEAN", "auth_3ds"),
+    "instalments": (message(installments=0), "BAD_NUMBER", "installments"),
+    "schema v2": (message(schema_version=2), "UNSUPPORTED_VERSION", "schema_version"),
+    "card number": (message(card_number=SOME_CARD), "CARD_NUMBER", ""),
+    "card number in a name": (message(merchant_name=f"x {SOME_CARD}"), "CARD_NUMBER", ""),
+    "cvv": (message(cvv="123"), "FORBIDDEN_FIELD", "cvv"),
+    "label": (message(is_fraud=True), "LABEL_IN_TRANSACTION", "is_fraud"),
+    "long text": (message(merchant_name="x" * 300), "BAD_TEXT", "merchant_name"),
+    "too large": (message(merchant_name="x" * 70_000), "TOO_LARGE", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def judged(spark: SparkSession) -> dict[str, Row]:
+    return dict(zip(POISON, judge(spark, *(value for value, _, _ in POISON.values())), strict=True))
+
+
+@pytest.mark.parametrize("case", POISON)
+def test_poison_is_named(judged: dict[str, Row], case: str) -> None:
+    _, code, field = POISON[case]
+    errors = judged[case].errors
+    assert errors, f"{case} was accepted"
+    assert (errors[0].code, errors[0].field) == (code, field)
+
+
+def test_good_row_is_typed_exactly(spark: SparkSession) -> None:
+    (row,) = judge(spark, message(latitude=-23.55, auth_3ds=True, installments=3))
+    assert row.errors is None
+    assert row.amount == Decimal("812.4000")
+    assert row.event_time.astimezone(UTC) == datetime(2026, 11, 24, 11, 59, 59, 123456, tzinfo=UTC)
+    assert (row.latitude, row.auth_3ds, row.installments, row.event_date) == (-23.55, True, 3, date(2026, 11, 24))
+    assert row.is_late is False
+
+
+@pytest.mark.parametrize(
+    ("amount", "stored"),
+    [(b"-12.5", "-12.5000"), (b"0", "0.0000"), (b'"9.99"', "9.9900"), (b"99999999999999.9999", "99999999999999.9999")],
+)
+def test_money_keeps_every_digit(spark: SparkSession, amount: bytes, stored: str) -> None:
+    (row,) = judge(spark, message().replace(b"812.4", amount))
+    assert row.errors is None
+    assert row.amount == Decimal(stored)
+
+
+@pytest.mark.parametrize("time", ["2026-11-24T11:00:00Z", "2026-11-24T08:00:00-03:00", 1795518000000, "1795518000000"])
+def test_time_forms_mean_the_same_instant_and_late_is_marked(spark: SparkSession, time: Any) -> None:
+    (row,) = judge(spark, message(event_time=time))
+    assert row.errors is None
+    assert row.event_time.astimezone(UTC) == datetime(2026, 11, 24, 11, 0, tzinfo=UTC)
+    assert row.is_late is True
+
+
+def test_every_reason_is_listed_not_only_the_first(spark: SparkSession) -> None:
+    (row,) = judge(spark, message(amount="x", currency="br", customer_id=None))
+    assert [(e.code, e.field) for e in row.errors] == [
+        ("MISSING_FIELD", "customer_id"),
+        ("BAD_AMOUNT", "amount"),
+        ("BAD_TEXT", "currency"),
+    ]
+
+
+def test_masking_changes_nothing_but_the_card_number(spark: SparkSession) -> None:
+    kept = b'{"a": "\xff 1795518000000 1234567890123456"}'
+    rows = bronze(spark, message(card_number=SOME_CARD), kept).orderBy("offset").collect()
+    assert bytes(rows[0].value) == message(card_number="************1111")
+    assert (bytes(rows[1].value), rows[1].card_masked) == (kept, False)
+
+
+def test_spark_and_pydantic_accept_the_same_fields(spark: SparkSession) -> None:
+    names = set(parse_transactions(bronze(spark, message()), LIMITS).columns)
+    assert set(Transaction.model_fields) <= names

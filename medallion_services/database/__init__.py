@@ -1,0 +1,5 @@
+"""The database: roles with least privilege, and versioned migrations."""
+
+from medallion_services.database.prepare import prepare
+
+__all__ = ["prepare"]

@@ -1,0 +1,118 @@
+"""Delta tables: made from the registry, written once per batch, merged by adding.
+
+Exactly-once effect: every write carries `txnAppId` = stream:table:checkpoint generation and `txnVersion` =
+batch id, so Delta skips a batch it already holds. The generation is the query id that Spark keeps in the
+checkpoint: with a constant id, a lost checkpoint would make Delta skip new data.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from fraud_domain.tables import TableSpec, location
+from spark_jobs.schemas import table_schema
+
+_PROPERTIES = {"delta.checkpointInterval": "50", "delta.enableDeletionVectors": "false"}
+_TXN = "spark.databricks.delta.write.txn"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Identity of a micro-batch: the same after any crash and replay."""
+
+    stream: str
+    generation: str
+    batch_id: int
+
+    def app_id(self, table: str) -> str:
+        """Idempotence key of this batch's write to one table."""
+        return f"{self.stream}:{table}:{self.generation}"
+
+
+def current_generation(frame: DataFrame) -> str:
+    """Checkpoint generation of the query whose `foreachBatch` is running: its query id."""
+    generation = frame.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
+    if not generation:
+        raise RuntimeError("no streaming query on this thread: current_generation belongs into foreachBatch")
+    return generation
+
+
+def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
+    """Create the table as the registry describes it if it is missing; returns its location."""
+    path = location(lake_root, spec)
+    builder = DeltaTable.createIfNotExists(spark).location(path).addColumns(table_schema(spec)).comment(spec.description)
+    if spec.partition_by:
+        builder = builder.partitionedBy(*spec.partition_by)
+    for key, value in _PROPERTIES.items():
+        builder = builder.property(key, value)
+    builder.execute()
+    return path
+
+
+def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch) -> None:
+    """Append rows in table order; a batch that is already in the table is skipped by Delta."""
+    (
+        frame.select(*spec.column_names)
+        .write.format("delta")
+        .mode("append")
+        .option("txnAppId", batch.app_id(spec.full_name))
+        .option("txnVersion", batch.batch_id)
+        .save(location(lake_root, spec))
+    )
+
+
+@contextmanager
+def idempotent_commands(spark: SparkSession, app_id: str, version: int) -> Iterator[None]:
+    """MERGE and DELETE take their idempotence key from the session; unset it whatever happens."""
+    spark.conf.set(f"{_TXN}AppId", app_id)
+    spark.conf.set(f"{_TXN}Version", str(version))
+    try:
+        yield
+    finally:
+        spark.conf.unset(f"{_TXN}AppId")
+        spark.conf.unset(f"{_TXN}Version")
+
+
+@dataclass(frozen=True, slots=True)
+class Additive:
+    """How the columns of a table combine when more rows of the same key arrive."""
+
+    sums: tuple[str, ...]
+    least: tuple[str, ...] = ()
+    greatest: tuple[str, ...] = ()
+
+
+def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
+    """Add a batch's aggregates to the table: no state, no watermark, so a late row corrects its window.
+
+    The first batch of a generation empties the table before it adds, because a new generation reads its
+    source from the start.
+    """
+    spark = updates.sparkSession
+    target = DeltaTable.forPath(spark, location(lake_root, spec))
+    app_id = batch.app_id(spec.full_name)
+    if batch.batch_id == 0:
+        with idempotent_commands(spark, f"{app_id}:reset", 0):
+            target.delete()
+    on = [F.col(f"t.{key}") == F.col(f"u.{key}") for key in spec.key]
+    for column in spec.partition_by:
+        days = [row[0] for row in updates.select(column).distinct().collect()]
+        on.append(F.col(f"t.{column}").isin(days))
+    condition = on[0]
+    for part in on[1:]:
+        condition = condition & part
+    changes = {c: F.col(f"t.{c}") + F.col(f"u.{c}") for c in rule.sums}
+    changes |= {c: F.least(f"t.{c}", f"u.{c}") for c in rule.least}
+    changes |= {c: F.greatest(f"t.{c}", f"u.{c}") for c in rule.greatest}
+    with idempotent_commands(spark, app_id, batch.batch_id):
+        (
+            target.alias("t")
+            .merge(updates.select(*spec.column_names).alias("u"), condition)
+            .whenMatchedUpdate(set={key: value for key, value in changes.items()})
+            .whenNotMatchedInsertAll()
+            .execute()
+        )

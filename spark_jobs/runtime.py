@@ -1,0 +1,162 @@
+"""The life of a Spark application that runs streams: lease, start, heartbeat, watch, clean stop.
+
+Contract with whoever starts it: exit 0 = stopped as asked or (availableNow) finished, 1 = a query failed,
+75 = another driver holds a stream. SIGTERM or SIGINT to this process stops the queries and then Spark. It
+also stops when the supervisor named in MEDALLION_SUPERVISOR (pid:start time) is gone.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+import psutil
+import psycopg
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from fraud_domain.settings import MissingSecretError, Settings
+from spark_jobs.heartbeat import Heartbeat
+from spark_jobs.lease import FencedError, Lease, StreamHeldError
+from spark_jobs.progress import from_json
+
+Start = Callable[[SparkSession, Settings, int], list[StreamingQuery]]
+"""Starts a stream's queries: (spark, settings, lease epoch)."""
+
+EXIT_FAILED, EXIT_HELD = 1, 75
+SUPERVISOR_VARIABLE = "MEDALLION_SUPERVISOR"
+_PRUNE_EVERY_SECONDS = 3600.0
+
+
+def main(streams: Mapping[str, Start]) -> int:
+    """Run streams until they are told to stop, finish or fail; returns the exit code."""
+    settings = Settings()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    application = os.environ.get("MEDALLION_APPLICATION", "+".join(streams))
+    try:
+        database = settings.postgres_parameters("fraud_writer")
+        with Lease(database, tuple(streams), f"{application}@{os.uname().nodename}:{os.getpid()}") as lease:
+            heartbeat = Heartbeat(database, application, os.environ.get("MEDALLION_RUN_ID", ""), datetime.now(UTC))
+            return _Application(settings, streams, lease, heartbeat, stop).run()
+    except StreamHeldError as held:
+        _say(str(held))
+        return EXIT_HELD
+    except (MissingSecretError, psycopg.OperationalError) as error:
+        _say(f"cannot start: {error}")
+        return EXIT_FAILED
+
+
+def _say(message: str) -> None:
+    print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {message}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def supervisor_alive(word: str | None) -> bool:
+    """Whether the process `pid:start time` still runs; without a supervisor there is nobody to miss."""
+    if not word:
+        return True
+    pid, started = word.split(":", 1)
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+@dataclass(slots=True)
+class _Application:
+    settings: Settings
+    streams: Mapping[str, Start]
+    lease: Lease
+    heartbeat: Heartbeat
+    stop: threading.Event
+    _queries: dict[str, list[StreamingQuery]] = field(default_factory=dict)
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    def run(self) -> int:
+        for stream in self.streams:
+            self.heartbeat.beat(stream, "starting")
+            self.heartbeat.prune(stream)
+        spark = SparkSession.builder.appName(f"medallion-{self.heartbeat.application}").getOrCreate()
+        spark.sparkContext.setLogLevel("WARN")
+        try:
+            return self._run(spark)
+        finally:
+            spark.stop()
+
+    def _run(self, spark: SparkSession) -> int:
+        failure = ""
+        try:
+            for stream, start in self.streams.items():
+                self._queries[stream] = start(spark, self.settings, self.lease.epochs[stream])
+                _say(f"stream {stream} started: {', '.join(q.name for q in self._queries[stream])}")
+            failure = self._watch()
+        except FencedError as fenced:
+            failure = str(fenced)
+        except Exception as error:
+            failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            raise
+        finally:
+            self._stop_queries()
+            state = "failed" if failure else "stopped"
+            for stream in self.streams:
+                self.heartbeat.beat(stream, state, detail=failure)
+        if failure:
+            _say(failure)
+        return EXIT_FAILED if failure else 0
+
+    def _watch(self) -> str:
+        """Beat until stopped; returns why the application failed, or nothing."""
+        pruned = time.monotonic()
+        while True:
+            stopping = self.stop.wait(self.settings.streams.heartbeat_seconds)
+            if not supervisor_alive(os.environ.get(SUPERVISOR_VARIABLE)):
+                return "the supervisor is gone: stopping, so that its successor finds no second writer"
+            active = False
+            for stream, queries in self._queries.items():
+                for query in queries:
+                    if failure := _failure(query):
+                        return f"stream {stream}, query {query.name}: {failure}"
+                    active = active or query.isActive
+            self._report()
+            if stopping or not active:
+                return ""
+            if time.monotonic() - pruned > _PRUNE_EVERY_SECONDS:
+                pruned = time.monotonic()
+                for stream in self.streams:
+                    self.heartbeat.prune(stream)
+
+    def _report(self) -> None:
+        """Heartbeat and progress; a database that is away costs reports, never the stream."""
+        try:
+            self.lease.renew()
+            for stream, queries in self._queries.items():
+                newest = -1
+                for query in queries:
+                    fresh = [from_json(orjson.loads(p.json)) for p in query.recentProgress]
+                    fresh = [p for p in fresh if p.batch_id > self._seen.get(query.name, -1)]
+                    self.heartbeat.record(stream, (p for p in fresh if p.input_rows))
+                    if fresh:
+                        self._seen[query.name] = fresh[-1].batch_id
+                    newest = max(newest, self._seen.get(query.name, -1))
+                generation = queries[0].id if queries else ""
+                self.heartbeat.beat(stream, "running", generation, newest if newest >= 0 else None)
+        except psycopg.OperationalError as error:
+            _say(f"heartbeat not written: {str(error).splitlines()[0]}")
+
+    def _stop_queries(self) -> None:
+        for queries in self._queries.values():
+            for query in queries:
+                query.stop()
+
+
+def _failure(query: StreamingQuery) -> str:
+    error = None if query.isActive else query.exception()
+    if error is None:
+        return ""
+    return str(error).split("\n\nJVM stacktrace")[0].strip()[:2000]

@@ -1,0 +1,55 @@
+"""Where streams read from, and how they are triggered and checkpointed."""
+
+import json
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming import DataStreamWriter
+
+from fraud_domain.settings import Settings, Trigger, TriggerMode
+from fraud_domain.tables import TableSpec, location
+
+
+def kafka_stream(
+    spark: SparkSession, settings: Settings, topic: str, max_offsets: int, starting_offsets: str = "earliest"
+) -> DataFrame:
+    """A topic from its start. Loss of data stops the query: it is never skipped in silence."""
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .option("subscribe", topic)
+        .option("startingOffsets", starting_offsets)
+        .option("failOnDataLoss", "true")
+        .option("maxOffsetsPerTrigger", max_offsets)
+        .load()
+    )
+
+
+def delta_stream(spark: SparkSession, settings: Settings, spec: TableSpec, max_files: int = 200) -> DataFrame:
+    """A Delta table as a stream of its appended rows; a change or a lost file stops the query."""
+    return (
+        spark.readStream.format("delta")
+        .option("failOnDataLoss", "true")
+        .option("maxFilesPerTrigger", max_files)
+        .load(location(settings.lake_root, spec))
+    )
+
+
+def checkpoint_path(settings: Settings, stream: str, query: str) -> str:
+    """Checkpoint of one query."""
+    return f"{settings.checkpoint_root}/{stream}/{query}"
+
+
+def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:
+    """Apply the trigger setting."""
+    if trigger.mode is TriggerMode.AVAILABLE_NOW:
+        return writer.trigger(availableNow=True)
+    return writer.trigger(processingTime=trigger.interval)
+
+
+def offsets_after(rows: list[Any]) -> str:
+    """`startingOffsets` JSON that follows rows of (topic, partition, largest offset)."""
+    offsets: dict[str, dict[str, int]] = {}
+    for topic, partition, largest in rows:
+        offsets.setdefault(topic, {})[str(partition)] = largest + 1
+    return json.dumps(offsets, sort_keys=True)

@@ -1,0 +1,80 @@
+"""Stream `bronze`: Kafka topics to bronze tables, every message as it came, append-only.
+
+    spark-submit spark_jobs/streaming_bronze.py
+"""
+
+import json
+import sys
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming import StreamingQuery
+
+from fraud_domain.settings import Settings
+from fraud_domain.streams import stream
+from fraud_domain.tables import TableSpec, location, table
+from spark_jobs.lake import ensure_table
+from spark_jobs.masking import has_card_number, mask_card_numbers
+from spark_jobs.runtime import main
+from spark_jobs.sources import checkpoint_path, kafka_stream, offsets_after, triggered
+
+BRONZE = stream("bronze")
+
+
+def raw_rows(messages: DataFrame) -> DataFrame:
+    """Kafka rows as bronze rows: positions kept, card numbers masked, read time stamped."""
+    return messages.select(
+        "topic",
+        "partition",
+        "offset",
+        F.col("timestamp").alias("kafka_timestamp"),
+        "key",
+        mask_card_numbers(F.col("value")).alias("value"),
+        has_card_number(F.col("value")).alias("card_masked"),
+        F.current_timestamp().alias("ingested_at"),
+        F.to_date(F.current_timestamp()).alias("ingest_date"),
+    )
+
+
+def starting_offsets(spark: SparkSession, settings: Settings, spec: TableSpec) -> str:
+    """Where a query without a checkpoint begins: after what bronze holds, else at the earliest offset.
+
+    So a lost bronze checkpoint costs nothing: the table itself says where to go on. Partitions that bronze
+    has not seen start at -2, Kafka's word for earliest.
+    """
+    frame = spark.read.format("delta").load(location(settings.lake_root, spec))
+    rows: list[Any] = frame.groupBy("topic", "partition").agg(F.max("offset")).collect()
+    if not rows:
+        return "earliest"
+    offsets = json.loads(offsets_after(rows))
+    for partitions in offsets.values():
+        for partition in range(settings.kafka.partitions):
+            partitions.setdefault(str(partition), -2)
+    return json.dumps(offsets)
+
+
+def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
+    """Start one query per topic."""
+    queries = []
+    for name in BRONZE.queries:
+        spec = table(f"bronze.{name}")
+        path = ensure_table(spark, settings.lake_root, spec)
+        topic = spec.upstream[0].removeprefix("kafka.")
+        messages = kafka_stream(
+            spark, settings, topic, settings.streams.max_offsets_per_trigger, starting_offsets(spark, settings, spec)
+        )
+        writer = (
+            raw_rows(messages)
+            .writeStream.queryName(f"bronze.{name}")
+            .format("delta")
+            .outputMode("append")
+            .option("checkpointLocation", checkpoint_path(settings, "bronze", name))
+            .partitionBy(*spec.partition_by)
+        )
+        queries.append(triggered(writer, settings.streams.bronze).start(path))
+    return queries
+
+
+if __name__ == "__main__":
+    sys.exit(main({BRONZE.name: start}))

@@ -1,0 +1,142 @@
+"""Stream `gold`: window metrics, profiles, decisions, alerts and rule metrics, with their marts.
+
+    spark-submit spark_jobs/streaming_gold.py
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming import StreamingQuery
+
+from fraud_domain.settings import Settings
+from fraud_domain.streams import stream
+from fraud_domain.tables import DECISION_COLUMNS, TableSpec, location, table
+from spark_jobs.aggregates import (
+    CUSTOMERS,
+    MERCHANTS,
+    METRICS,
+    METRICS_RULE,
+    PROFILE_RULE,
+    profiles,
+    rule_metrics,
+    window_metrics,
+)
+from spark_jobs.decisions import JSON_OPTIONS
+from spark_jobs.lake import Batch, append_once, current_generation, ensure_table, merge_additive
+from spark_jobs.marts import add_to_marts, replace_in_mart
+from spark_jobs.runtime import main
+from spark_jobs.schemas import columns_schema
+from spark_jobs.sources import checkpoint_path, delta_stream, triggered
+
+GOLD = stream("gold")
+DECISIONS, ALERTS = table("gold.fraud_decisions"), table("gold.fraud_alerts")
+RULE_METRICS, RULE_MART = table("gold.rule_metrics_daily"), table("mart.rule_metrics_daily")
+METRIC_MARTS = {span: table(f"mart.transaction_metrics_{span}") for span in METRICS}
+
+
+def parse_decisions(raw: DataFrame) -> DataFrame:
+    """The decision log as typed rows; `topic`, `partition`, `offset` are those of the transaction."""
+    schema = columns_schema(tuple(c for c in DECISION_COLUMNS))
+    decision = F.from_json(F.col("value").cast("string"), schema, {"mode": "FAILFAST", **JSON_OPTIONS})
+    return raw.select(decision.alias("d"), "ingested_at").select(
+        "d.*", "ingested_at", F.to_date("d.event_time").alias("event_date")
+    )
+
+
+def write_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch of silver transactions: metrics, profiles, then the marts."""
+    database = settings.postgres_parameters("fraud_writer")
+
+    def write(frame: DataFrame, batch_id: int) -> None:
+        batch = Batch("gold.metrics", current_generation(frame), batch_id)
+        outputs = [(spec, METRICS_RULE, window_metrics(frame, span)) for span, spec in METRICS.items()]
+        outputs += [(spec, PROFILE_RULE, profiles(frame, spec)) for spec in (CUSTOMERS, MERCHANTS)]
+        frame.persist()
+        try:
+            for spec, rule, updates in outputs:
+                updates.persist()
+                merge_additive(updates, settings.lake_root, spec, rule, batch)
+            marts = [
+                (METRIC_MARTS[span], METRICS_RULE, _tuples(updates, METRIC_MARTS[span]))
+                for span, (_, _, updates) in zip(METRICS, outputs, strict=False)
+            ]
+            add_to_marts(database, batch, marts)
+        finally:
+            for _, _, updates in outputs:
+                updates.unpersist()
+            frame.unpersist()
+
+    return write
+
+
+def write_decisions(lake_root: str) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch of decisions: the log, and the alerts among them."""
+
+    def write(frame: DataFrame, batch_id: int) -> None:
+        batch = Batch("gold.decisions", current_generation(frame), batch_id)
+        frame.persist()
+        try:
+            append_once(frame, lake_root, DECISIONS, batch)
+            alerts = frame.where("alert")
+            if not alerts.isEmpty():
+                append_once(alerts, lake_root, ALERTS, batch)
+        finally:
+            frame.unpersist()
+
+    return write
+
+
+def write_rule_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch of rule metrics: a small table, replaced whole, and its mart."""
+    database = settings.postgres_parameters("fraud_writer")
+    path = location(settings.lake_root, RULE_METRICS)
+
+    def write(frame: DataFrame, batch_id: int) -> None:
+        rows = frame.select(*RULE_METRICS.column_names).persist()
+        try:
+            rows.write.format("delta").mode("overwrite").save(path)
+            replace_in_mart(database, RULE_MART, _tuples(rows, RULE_MART))
+        finally:
+            rows.unpersist()
+
+    return write
+
+
+def _tuples(frame: DataFrame, spec: TableSpec) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in frame.select(*spec.column_names).toLocalIterator()]
+
+
+def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
+    """Start the three queries of gold."""
+    for spec in (table("silver.transactions"), table("bronze.decisions"), *GOLD.tables):
+        if spec.layer != "mart":
+            ensure_table(spark, settings.lake_root, spec)
+    within = settings.streams.deduplicate_within
+    decisions = (
+        parse_decisions(delta_stream(spark, settings, table("bronze.decisions")))
+        .withWatermark("ingested_at", within)
+        .dropDuplicatesWithinWatermark(["transaction_id"])
+    )
+    writers = {
+        "metrics": delta_stream(spark, settings, table("silver.transactions"))
+        .writeStream.outputMode("append")
+        .foreachBatch(write_metrics(settings)),
+        "decisions": decisions.writeStream.outputMode("append").foreachBatch(write_decisions(settings.lake_root)),
+        "rule_metrics": rule_metrics(delta_stream(spark, settings, DECISIONS))
+        .writeStream.outputMode("complete")
+        .foreachBatch(write_rule_metrics(settings)),
+    }
+    queries = []
+    for name, writer in writers.items():
+        named = writer.queryName(f"gold.{name}").option(
+            "checkpointLocation", checkpoint_path(settings, "gold", name)
+        )
+        queries.append(triggered(named, settings.streams.gold).start())
+    return queries
+
+
+if __name__ == "__main__":
+    sys.exit(main({GOLD.name: start}))

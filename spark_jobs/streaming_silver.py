@@ -1,0 +1,130 @@
+"""Stream `silver`: bronze to typed, deduplicated rows; what breaks the contract goes to quarantine.
+
+    spark-submit spark_jobs/streaming_silver.py
+
+Per topic, `bronze = silver + quarantine + duplicates` holds for every batch.
+"""
+
+import sys
+from collections.abc import Callable
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming import StreamingQuery
+
+from fraud_domain.contract import SCHEMA_VERSION
+from fraud_domain.settings import Settings
+from fraud_domain.streams import stream
+from fraud_domain.tables import TableSpec, table
+from spark_jobs.contract import TimeLimits, parse_labels, parse_transactions
+from spark_jobs.lake import Batch, append_once, current_generation, ensure_table
+from spark_jobs.runtime import main
+from spark_jobs.sources import checkpoint_path, delta_stream, triggered
+
+SILVER = stream("silver")
+TRANSACTIONS, LABELS = table("silver.transactions"), table("silver.labels")
+QUARANTINE, LATE = table("silver.quarantine"), table("silver.late_transactions")
+
+
+def deduplicated(parsed: DataFrame, key: tuple[str, ...], within: str) -> DataFrame:
+    """Each key once within the horizon; rows with errors have no trusted key and all pass.
+
+    The horizon runs on `ingested_at`, which never goes back, and not on event time: so no late row and no
+    replayed history can fall behind the watermark and vanish.
+    """
+    position = F.concat_ws(":", "topic", "partition", "offset")
+    business = F.concat_ws("\u001f", *key)
+    marked = parsed.withColumn("_key", F.when(F.col("errors").isNull(), F.concat(F.lit("k"), business)).otherwise(position))
+    return marked.withWatermark("ingested_at", within).dropDuplicatesWithinWatermark(["_key"]).drop("_key")
+
+
+def quarantined(parsed: DataFrame) -> DataFrame:
+    """Rows with errors, as quarantine keeps them."""
+    return parsed.where(F.col("errors").isNotNull()).select(
+        *(F.col(c) for c in ("topic", "partition", "offset", "kafka_timestamp", "value")),
+        F.col("errors")[0]["code"].alias("reason_code"),
+        "errors",
+        F.lit(SCHEMA_VERSION).alias("contract_version"),
+        "ingested_at",
+        F.to_date("ingested_at").alias("ingest_date"),
+    )
+
+
+def late(valid: DataFrame) -> DataFrame:
+    """Late rows with their lateness in seconds."""
+    seconds = F.col("kafka_timestamp").cast("double") - F.col("event_time").cast("double")
+    return valid.where("is_late").withColumn("lateness_seconds", seconds)
+
+
+def write_transactions(lake_root: str) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch of transactions: silver, quarantine and late rows, each once per batch."""
+
+    def write(frame: DataFrame, batch_id: int) -> None:
+        batch = Batch("silver.transactions", current_generation(frame), batch_id)
+        frame.persist()
+        try:
+            counts = frame.agg(
+                F.count_if(F.col("errors").isNull()),
+                F.count_if(F.col("errors").isNotNull()),
+                F.count_if(F.col("errors").isNull() & F.col("is_late")),
+            ).collect()[0]
+            valid = frame.where(F.col("errors").isNull())
+            outputs = ((TRANSACTIONS, valid), (QUARANTINE, quarantined(frame)), (LATE, late(valid)))
+            _append_filled(outputs, tuple(counts), lake_root, batch)
+        finally:
+            frame.unpersist()
+
+    return write
+
+
+def write_labels(lake_root: str) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch of labels: silver and quarantine."""
+
+    def write(frame: DataFrame, batch_id: int) -> None:
+        batch = Batch("silver.labels", current_generation(frame), batch_id)
+        frame.persist()
+        try:
+            wrong = F.col("errors").isNotNull()
+            counts = frame.agg(F.count_if(~wrong), F.count_if(wrong)).collect()[0]
+            outputs = ((LABELS, frame.where(~wrong)), (QUARANTINE, quarantined(frame)))
+            _append_filled(outputs, tuple(counts), lake_root, batch)
+        finally:
+            frame.unpersist()
+
+    return write
+
+
+def _append_filled(
+    outputs: tuple[tuple[TableSpec, DataFrame], ...], counts: tuple[int, ...], lake_root: str, batch: Batch
+) -> None:
+    """Commit only where there are rows: an empty Delta commit costs as much as a full one."""
+    for (spec, rows), count in zip(outputs, counts, strict=True):
+        if count:
+            append_once(rows, lake_root, spec, batch)
+
+
+def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
+    """Start the queries for transactions and for labels."""
+    for spec in (table("bronze.transactions"), table("bronze.labels"), *SILVER.tables):
+        ensure_table(spark, settings.lake_root, spec)
+    limits = TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
+    plans = (
+        ("transactions", parse_transactions, TRANSACTIONS.key, write_transactions),
+        ("labels", parse_labels, LABELS.key, write_labels),
+    )
+    queries = []
+    for name, parse, key, write in plans:
+        raw = delta_stream(spark, settings, table(f"bronze.{name}"))
+        rows = deduplicated(parse(raw, limits), key, settings.streams.deduplicate_within)
+        writer = (
+            rows.writeStream.queryName(f"silver.{name}")
+            .outputMode("append")
+            .option("checkpointLocation", checkpoint_path(settings, "silver", name))
+            .foreachBatch(write(settings.lake_root))
+        )
+        queries.append(triggered(writer, settings.streams.silver).start())
+    return queries
+
+
+if __name__ == "__main__":
+    sys.exit(main({SILVER.name: start}))
