@@ -44,6 +44,7 @@ class PostgresSettings(Group):
     port: int = 5632
     database: str = "fraud"
     dagster_database: str = "dagster"
+    bin_dir: Path | None = Field(default=None, description="initdb and postgres to use; empty = the bundled ones")
 
 
 class DagsterSettings(Group):
@@ -134,6 +135,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = PROJECT_ROOT / ".medallion"
     cache_dir: Path = Path("~/.cache/medallion")
+    ivy_settings: Path | None = Field(default=None, description="An ivysettings.xml that names a mirror for jars")
     lake_uri: str = Field(default="", description="Root of the Delta tables; empty = data_dir/lake, or s3a://bucket/path")
     checkpoint_uri: str = Field(default="", description="Root of the checkpoints; empty = data_dir/checkpoints")
     token_key_id: str = Field(default="k1", pattern=r"^[a-z0-9]{1,8}$")

@@ -1,0 +1,25 @@
+"""The Kafka topics: names, meaning and owner, in one place."""
+
+from dataclasses import dataclass
+
+TRANSACTIONS = "transactions"
+FRAUD_LABELS = "fraud_labels"
+FRAUD_DECISIONS = "fraud_decisions"
+FRAUD_ALERTS = "fraud_alerts"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic; partitions and retention are settings, the same for all."""
+
+    name: str
+    description: str
+    owner: str
+
+
+TOPICS = (
+    TopicSpec(TRANSACTIONS, "Payment attempts by customer_id, card numbers replaced by tokens", "team:data-platform"),
+    TopicSpec(FRAUD_LABELS, "Ground truth as it becomes known, keyed by transaction_id", "team:fraud-analytics"),
+    TopicSpec(FRAUD_DECISIONS, "Every scored transaction with its features, rules and reasons", "team:fraud"),
+    TopicSpec(FRAUD_ALERTS, "Decisions that reached the alert threshold", "team:fraud"),
+)

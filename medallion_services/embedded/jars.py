@@ -1,0 +1,198 @@
+"""The locked jars: what belongs to each set, how they are fetched, and that they are what was locked.
+
+`jars.lock.json` holds coordinates, file names, sizes and SHA-256, nothing of where they come from.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fraud_domain.settings import PROJECT_ROOT, Settings
+from medallion_services.embedded.ivy import Coordinate, retrieve
+from medallion_services.embedded.java import Java
+from medallion_services.errors import UserError
+
+LOCK_FILE = PROJECT_ROOT / "jars.lock.json"
+
+ROOTS: Mapping[str, tuple[str, ...]] = {
+    "spark": (
+        "io.delta:delta-spark_4.2_2.13:4.4.0",
+        "org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0",
+        "com.globalmentor:hadoop-bare-naked-local-fs:0.1.0",
+    ),
+    "kafka": (
+        "org.apache.kafka:kafka_2.13:4.2.2",
+        "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",
+    ),
+}
+"""What each set is for; the lock adds what they need. Kafka has its own classpath and its own logging."""
+
+_SUPERSEDED = frozenset({"shims"})
+"""Part of RoaringBitmap < 1; PySpark ships RoaringBitmap 1.x, which contains it."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class LockedJar:
+    """One jar of a set."""
+
+    coordinate: str
+    file: str
+    sha256: str
+    size: int
+
+
+Lock = Mapping[str, tuple[LockedJar, ...]]
+
+
+def read_lock(path: Path = LOCK_FILE) -> Lock:
+    """The lock as written by `medallion jars lock`.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {name: tuple(LockedJar(**jar) for jar in jars) for name, jars in document["sets"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"cannot read {path}: {error}. Restore it from git, or run `medallion jars lock`.") from error
+
+
+def write_lock(lock: Lock, path: Path = LOCK_FILE) -> None:
+    """Write the lock so that the same content always gives the same bytes."""
+    document = {"version": 1, "sets": {name: [asdict(jar) for jar in sorted(lock[name])] for name in sorted(lock)}}
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def module_of(file_name: str) -> str:
+    """The module in a jar's file name: what stands before the first `-<digit>`."""
+    return re.split(r"-(?=\d)", file_name.removesuffix(".jar"), maxsplit=1)[0]
+
+
+def shipped_modules() -> frozenset[str]:
+    """Modules that PySpark ships itself; a second version of any of them must never be beside it."""
+    import pyspark
+
+    return frozenset(module_of(path.name) for path in (Path(pyspark.__file__).parent / "jars").glob("*.jar"))
+
+
+def without_shipped(found: Iterable[Coordinate], shipped: frozenset[str]) -> tuple[Coordinate, ...]:
+    """What has to be added to PySpark: everything resolved minus what it ships or replaces."""
+    return tuple(sorted(c for c in found if c.module not in shipped | _SUPERSEDED))
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resolve_lock(java: Java, cache: Path, ivy_settings: Path | None = None) -> Lock:
+    """Resolve the roots of every set and hash what came; the answer is what `write_lock` stores."""
+    lock = {}
+    for name, roots in ROOTS.items():
+        with tempfile.TemporaryDirectory(prefix="medallion-lock-") as scratch:
+            wanted = [Coordinate.parse(root) for root in roots]
+            found = retrieve(wanted, Path(scratch), java=java, cache=cache, transitive=True, ivy_settings=ivy_settings)
+            kept = without_shipped(found, shipped_modules()) if name == "spark" else tuple(sorted(found))
+            lock[name] = tuple(
+                LockedJar(str(c), c.file_name, sha256_of(found[c]), found[c].stat().st_size) for c in kept
+            )
+    return lock
+
+
+@contextmanager
+def _exclusive(directory: Path) -> Iterator[None]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _read_stamps(path: Path) -> dict[str, list[object]]:
+    try:
+        stamps = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamps if isinstance(stamps, dict) else {}
+
+
+def verify(jars: Sequence[LockedJar], directory: Path) -> tuple[LockedJar, ...]:
+    """Check every jar against the lock and return the absent ones.
+
+    A file whose size and times are as when it was last hashed is not hashed again.
+
+    Raises:
+        UserError: a file is not what was locked.
+    """
+    stamp_file = directory / ".verified.json"
+    stamps = _read_stamps(stamp_file)
+    absent = []
+    for jar in jars:
+        path = directory / jar.file
+        if not path.exists():
+            absent.append(jar)
+            continue
+        stat = path.stat()
+        stamp: list[object] = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, jar.sha256]
+        if stamps.get(jar.file) == stamp:
+            continue
+        actual = sha256_of(path)
+        if actual != jar.sha256:
+            raise UserError(
+                f"{path} is not the jar that was locked: sha256 is {actual}, {LOCK_FILE.name} says {jar.sha256}. "
+                "Do not use it: delete the file and run `medallion jars fetch`; if it comes back, tell the maintainers."
+            )
+        stamps[jar.file] = stamp
+    temporary = stamp_file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(stamps), encoding="utf-8")
+    temporary.replace(stamp_file)
+    return tuple(absent)
+
+
+def fetch(
+    settings: Settings,
+    java: Java,
+    *,
+    lock: Lock | None = None,
+    on_total: Callable[[int], None] = lambda count: None,
+    on_file: Callable[[str], None] = lambda name: None,
+) -> Path:
+    """Bring exactly the locked jars into the cache, verified, and return their directory; offline when all are there.
+
+    Raises:
+        UserError: a download fails or a jar differs from the lock.
+    """
+    directory = settings.cache_dir / "jars"
+    sets = (lock or read_lock()).values()
+    with _exclusive(directory):
+        absent = [verify(jars, directory) for jars in sets]
+        if any(absent):
+            on_total(sum(map(len, absent)))
+        # A set at a time: asked for two versions of one module at once, Ivy evicts the older.
+        for missing in filter(None, absent):
+            with tempfile.TemporaryDirectory(prefix=".incoming-", dir=directory) as scratch:
+                found = retrieve(
+                    [Coordinate.parse(jar.coordinate) for jar in missing],
+                    Path(scratch),
+                    java=java,
+                    cache=settings.cache_dir / "ivy",
+                    transitive=False,
+                    ivy_settings=settings.ivy_settings,
+                    on_file=on_file,
+                )
+                for jar in missing:
+                    found[Coordinate.parse(jar.coordinate)].replace(directory / jar.file)
+            verify(missing, directory)
+    return directory
+
+
+def jar_paths(settings: Settings, name: str, lock: Lock | None = None) -> tuple[Path, ...]:
+    """Paths of a set's jars in the cache, in lock order; says nothing about their presence."""
+    return tuple(settings.cache_dir / "jars" / jar.file for jar in (lock or read_lock())[name])

@@ -1,0 +1,98 @@
+"""Create the project's topics, on the embedded broker or an external one, and ask a broker if it works."""
+
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not say what it re-exports
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from fraud_domain.settings import Settings
+from fraud_domain.topics import TOPICS, TopicSpec
+from medallion_services.errors import UserError
+
+_HOUR_MS = 3_600_000
+
+
+def topic_config(settings: Settings) -> dict[str, str]:
+    """Configuration of every topic. CreateTime: alert latency is measured from the producer's timestamp."""
+    return {
+        "message.timestamp.type": "CreateTime",
+        "retention.ms": str(settings.kafka.retention_hours * _HOUR_MS),
+        "cleanup.policy": "delete",
+    }
+
+
+def _admin(settings: Settings) -> AdminClient:
+    # Probing a broker that is still starting is normal; librdkafka would print each refusal.
+    configuration: dict[str, Any] = {"log_level": 0, "error_cb": lambda error: None}
+    return AdminClient(configuration | {"bootstrap.servers": settings.kafka_bootstrap, "socket.timeout.ms": 10_000})
+
+
+def _reachable(bootstrap: str) -> bool:
+    for server in bootstrap.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=1.0):
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
+
+
+def answers(settings: Settings, timeout: float = 2.0) -> bool:
+    """Whether a broker returns cluster metadata."""
+    if not _reachable(settings.kafka_bootstrap):
+        return False
+    try:
+        return bool(_admin(settings).list_topics(timeout=timeout).brokers)
+    except KafkaException:
+        return False
+
+
+def _create(admin: AdminClient, settings: Settings, topic: TopicSpec) -> bool:
+    wanted = NewTopic(topic.name, num_partitions=settings.kafka.partitions, config=topic_config(settings))
+    try:
+        admin.create_topics([wanted], request_timeout=20)[topic.name].result(timeout=30)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise
+    return True
+
+
+def _align(admin: AdminClient, settings: Settings, topic: TopicSpec) -> None:
+    """Bring an existing topic's configuration to the settings; partitions stay, they decide the order of keys."""
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in topic_config(settings).items()
+    ]
+    resource = ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=entries)
+    for outcome in admin.incremental_alter_configs([resource], request_timeout=20).values():
+        outcome.result(timeout=30)
+
+
+def create_topics(settings: Settings, topics: Sequence[TopicSpec] = TOPICS) -> tuple[str, ...]:
+    """Create the missing topics, align the others, and return the names of those made now.
+
+    Raises:
+        UserError: the broker refuses.
+    """
+    admin = _admin(settings)
+    made = []
+    try:
+        for topic in topics:
+            if _create(admin, settings, topic):
+                made.append(topic.name)
+            else:
+                _align(admin, settings, topic)
+    except KafkaException as error:
+        raise UserError(f"Kafka at {settings.kafka_bootstrap} refused to prepare the topics: {error}") from error
+    return tuple(made)
