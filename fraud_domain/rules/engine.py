@@ -1,0 +1,115 @@
+"""The engine: one compiled catalogue, any number of customers' histories."""
+
+from bisect import bisect_left
+from decimal import getcontext, setcontext
+from typing import Any
+
+from fraud_domain.rules.aggregates import EXACT_CONTEXT, Row
+from fraud_domain.rules.decision import Decision, Reason
+from fraud_domain.rules.durations import DAY, format_duration
+from fraud_domain.rules.history import History
+from fraud_domain.rules.layout import CARD_TOKEN, row_builder
+from fraud_domain.rules.model import Catalogue, Status
+from fraud_domain.rules.program import build_program
+from fraud_domain.rules.scoring import Scorer
+from fraud_domain.settings import RuleSettings
+
+Event = dict[str, Any]
+_Hit = tuple[int, int, Any, Any, str]
+
+
+class Engine:
+    """Decides transactions. Compile once, then one call per event; not to be shared between threads."""
+
+    def __init__(self, catalogue: Catalogue, settings: RuleSettings) -> None:
+        self.catalogue = catalogue
+        self._rules = tuple(rule for rule in catalogue.rules if rule.evaluated)
+        self._windows = tuple(format_duration(rule.window) for rule in self._rules)
+        self.program = build_program(self._rules)
+        self._evaluate = self.program.evaluate
+        self._row = row_builder(self.program.layout)
+        self._stored = self.program.layout.stored
+        self.fields = self.program.layout.stored_names
+        self._scorer = Scorer(catalogue, settings)
+        self._version = catalogue.version
+        self._max_age = settings.history_days * DAY
+        self._limit = settings.history_limit
+        self._context = EXACT_CONTEXT.copy()
+
+    def new_history(self) -> History:
+        """An empty history for one customer."""
+        return History(self.fields)
+
+    def decide(self, history: History, event: Event) -> Decision | None:
+        """Judge `event` against the events of `history` that sort before it, then remember it.
+
+        `event` holds contract fields: `amount` a Decimal, `event_time` integer epoch microseconds, optional
+        fields None or absent. None means that `transaction_id` is in the history already: a duplicate.
+
+        Raises:
+            KeyError: a required contract field is absent.
+        """
+        if event["transaction_id"] in history.ids:
+            return None
+        if history.fields is not self.fields:
+            history.arrange(self.fields)
+        row = self._row(event)
+        hits: list[_Hit] = []
+        abstained: list[str] = []
+        previous = getcontext()
+        setcontext(self._context)
+        try:
+            self._run(history, row, hits, abstained)
+        finally:
+            setcontext(previous)
+        history.add(row[: self._stored], self._max_age, self._limit)
+        if hits:
+            return self._with_hits(event, hits, abstained)
+        return Decision(
+            row[1], event["customer_id"], 0.0, "none", None, False, (), tuple(abstained), (), self._version, {}
+        )
+
+    def _run(self, history: History, row: Row, hits: list[_Hit], abstained: list[str]) -> None:
+        times, rows = history.times, history.rows
+        card_times, card_rows = history.card(row[CARD_TOKEN])
+        if not times or row[0] > times[-1]:
+            before, card_before = len(rows), len(card_rows)
+        else:
+            position = row[:2]
+            before, card_before = bisect_left(rows, position), bisect_left(card_rows, position)
+        self._evaluate(row, times, rows, before, card_times, card_rows, card_before, hits, abstained)
+
+    def _with_hits(self, event: Event, hits: list[_Hit], abstained: list[str]) -> Decision:
+        rules = self._rules
+        score = self._scorer.score(tuple(rules[hit[0]].id for hit in hits if rules[hit[0]].status is Status.ACTIVE))
+        reasons: list[Reason] = []
+        shadow: list[Reason] = []
+        for index, count, observed, threshold, text in hits:
+            rule = rules[index]
+            reason = Reason(
+                rule.id,
+                rule.version_hash,
+                rule.title,
+                text,
+                observed,
+                threshold,
+                self._windows[index],
+                rule.weight,
+                score.added.get(rule.id, 0.0),
+                count,
+            )
+            (reasons if rule.status is Status.ACTIVE else shadow).append(reason)
+        reasons.sort(key=lambda reason: (-reason.contribution, -reason.weight, reason.rule_id))
+        return Decision(
+            event["transaction_id"],
+            event["customer_id"],
+            score.total,
+            score.level,
+            score.leading,
+            score.alert,
+            tuple(reasons),
+            tuple(abstained),
+            tuple(shadow),
+            self._version,
+            dict(score.totals),
+        )

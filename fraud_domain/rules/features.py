@@ -1,0 +1,187 @@
+"""From features to source: every shared piece (window bound, selection, values, aggregate) computed once, lazily.
+
+A piece is a local variable of the generated function that starts as `U` (unset) and is filled where it is
+first needed. Two rules that ask the same thing get the same variable.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from fraud_domain.rules.compiler import Code, Constants, Scope, compile_condition
+from fraud_domain.rules.errors import ExpressionError
+from fraud_domain.rules.expressions import Expression
+from fraud_domain.rules.model import Aggregate, Feature, Key
+from fraud_domain.rules.vocabulary import FIELDS, Kind
+
+_WITH_FIELD = {
+    Aggregate.SUM: frozenset({Kind.NUMBER}),
+    Aggregate.AVG: frozenset({Kind.NUMBER}),
+    Aggregate.STDDEV: frozenset({Kind.NUMBER}),
+    Aggregate.MIN: frozenset({Kind.NUMBER, Kind.TIME}),
+    Aggregate.MAX: frozenset({Kind.NUMBER, Kind.TIME}),
+    Aggregate.DISTINCT: frozenset({Kind.NUMBER, Kind.TEXT, Kind.TIME}),
+    Aggregate.LAST: frozenset({Kind.NUMBER, Kind.TEXT, Kind.TIME, Kind.FLAG}),
+}
+_LATEST = frozenset({Aggregate.LAST, Aggregate.TIME_SINCE, Aggregate.DISTANCE, Aggregate.SPEED})
+_RESULT = {Aggregate.TIME_SINCE: Kind.DURATION}
+_NEVER_MISSING = frozenset({Aggregate.COUNT, Aggregate.SUM, Aggregate.DISTINCT})
+_FUNCTIONS = {Aggregate.AVG: "mean", Aggregate.STDDEV: "deviation", Aggregate.MIN: "minimum", Aggregate.MAX: "maximum"}
+_PLACES = {Aggregate.DISTANCE: "travelled", Aggregate.SPEED: "pace"}
+
+
+def feature_kind(feature: Feature) -> Kind:
+    """Kind of the feature's value.
+
+    Raises:
+        ExpressionError: aggregate, field and include_current do not go together.
+    """
+    name, aggregate = feature.field, feature.aggregate
+    if feature.include_current and aggregate in _LATEST:
+        raise ExpressionError(f"'{aggregate}' looks back from the current event; include_current makes no sense")
+    allowed = _WITH_FIELD.get(aggregate)
+    if allowed is None:
+        if name is not None and aggregate is not Aggregate.COUNT:
+            raise ExpressionError(f"'{aggregate}' takes no field")
+        if name is not None and name not in FIELDS:
+            raise ExpressionError(f"unknown field '{name}'")
+        return _RESULT.get(aggregate, Kind.NUMBER)
+    if name is None:
+        raise ExpressionError(f"'{aggregate}' needs a field")
+    if name not in FIELDS:
+        raise ExpressionError(f"unknown field '{name}'")
+    kind = FIELDS[name].kind
+    if kind not in allowed:
+        raise ExpressionError(f"'{aggregate}' cannot be taken of {name}, a {kind}")
+    return kind if aggregate in (Aggregate.MIN, Aggregate.MAX, Aggregate.LAST) else Kind.NUMBER
+
+
+@dataclass(slots=True)
+class FeaturePlan:
+    """Collects the pieces and helper functions that the features of one program need.
+
+    `past(name)` and `current(name)` say where a field stands in an earlier and in the current row.
+    """
+
+    constants: Constants
+    past: Callable[[str], int]
+    current: Callable[[str], int]
+    lazies: dict[object, str] = field(default_factory=dict)
+    helpers: dict[object, tuple[str, str]] = field(default_factory=dict)
+
+    def lazy(self, identity: object, code: str) -> str:
+        """Source that yields `code`, evaluated at most once for `identity`."""
+        name = self.lazies.setdefault(identity, f"v{len(self.lazies)}")
+        return f"({name} if {name} is not U else ({name} := {code}))"
+
+    def feature(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> Code:
+        """Source of a feature's value for the current transaction.
+
+        Raises:
+            ExpressionError: the feature is not well formed.
+        """
+        kind = feature_kind(feature)
+        values = FIELDS[feature.field].values if feature.aggregate is Aggregate.LAST and feature.field else ()
+        code = self._latest_value(key, feature, parameters) if feature.aggregate in _LATEST else None
+        code = code or self._aggregate(key, feature, parameters)
+        return Code(code, kind, nullable=feature.aggregate not in _NEVER_MISSING, values=values)
+
+    def history_count(self, key: Key, window: int, where: Expression | None, parameters: Mapping[str, Code]) -> str:
+        """Source of the number of earlier events in the window, those that satisfy `where` if given."""
+        return self._count(key, Feature("n", Aggregate.COUNT, None, window, where, False), parameters)
+
+    def _low(self, key: Key, window: int) -> str:
+        prefix = _PREFIX[key]
+        return self.lazy(("low", key, window), f"bisect_right({prefix}times, c_event_time - {window}, 0, {prefix}hi)")
+
+    def _condition(self, where: Expression, parameters: Mapping[str, Code]) -> tuple[str, str]:
+        """The test of an earlier row `r`, and the statements that bind what it needs of the current one."""
+        current = {
+            name: Code(f"c_{name}", f.kind, f.nullable, simple=True, values=f.values) for name, f in FIELDS.items()
+        }
+        probe = Scope({**parameters, **_row_symbols(lambda _: 0)}, self.constants, current)
+        compile_condition(where, probe)
+        positions = {name: self.past(name) for name in sorted(probe.used & FIELDS.keys())}
+        bindings = "".join(f"    c_{name} = cur[{self.current(name)}]\n" for name in sorted(probe.used_current))
+        scope = Scope({**parameters, **_row_symbols(lambda name: positions.get(name, 0))}, self.constants, current)
+        return compile_condition(where, scope).text, bindings
+
+    def _helper(self, identity: object, body: Callable[[str], str]) -> str:
+        name = f"h{len(self.helpers)}"
+        if identity not in self.helpers:
+            self.helpers[identity] = (name, body(name))
+        return self.helpers[identity][0]
+
+    def _selection(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
+        """Source of the list of rows the feature is computed over."""
+        prefix, low = _PREFIX[key], self._low(key, feature.window)
+        tail = " + [cur]" if feature.include_current else ""
+        if feature.where is None:
+            return self.lazy(
+                ("rows", key, feature.window, feature.include_current), f"{prefix}rows[{low}:{prefix}hi]{tail}"
+            )
+        test, bindings = self._condition(feature.where, parameters)
+        helper = self._helper(
+            ("select", test, bindings, feature.include_current),
+            lambda name: (
+                f"def {name}(rows, low, hi, cur):\n{bindings}    return [r for r in rows[low:hi]{tail} if {test}]\n"
+            ),
+        )
+        identity = ("rows", key, feature.window, helper)
+        return self.lazy(identity, f"{helper}({prefix}rows, {low}, {prefix}hi, cur)")
+
+    def _count(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
+        if feature.where is None:
+            more = " + 1" if feature.include_current else ""
+            return f"({_PREFIX[key]}hi - {self._low(key, feature.window)}{more})"
+        return f"len({self._selection(key, feature, parameters)})"
+
+    def _aggregate(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
+        if feature.field is None:
+            return self._count(key, feature, parameters)
+        selection = self._selection(key, feature, parameters)
+        values = self.lazy(("values", selection, feature.field), f"values_of({selection}, {self.past(feature.field)})")
+        match feature.aggregate:
+            case Aggregate.COUNT:
+                return f"len({values})"
+            case Aggregate.DISTINCT:
+                return self.lazy(("distinct", values), f"len(set({values}))")
+            case Aggregate.SUM:
+                return self.lazy(("sum", values), f"sum({values})")
+        return self.lazy((feature.aggregate, values), f"{_FUNCTIONS[feature.aggregate]}({values})")
+
+    def _latest_value(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
+        needed = [feature.field] if feature.field else []
+        if feature.aggregate in _PLACES:
+            needed = ["latitude", "longitude"]
+        test, bindings = self._condition(feature.where, parameters) if feature.where else ("", "")
+        tests = [test] if test else []
+        tests += [f"r[{self.past(name)}] is not None" for name in needed if FIELDS[name].nullable]
+        helper = self._helper(
+            ("latest", tuple(tests), bindings),
+            lambda name: (
+                f"def {name}(rows, low, hi, cur):\n{bindings}    for i in range(hi - 1, low - 1, -1):\n"
+                f"        r = rows[i]\n        if {' and '.join(tests) or 'True'}:\n            return r\n"
+                "    return None\n"
+            ),
+        )
+        prefix, low = _PREFIX[key], self._low(key, feature.window)
+        latest = self.lazy(("latest", key, feature.window, helper), f"{helper}({prefix}rows, {low}, {prefix}hi, cur)")
+        identity = (feature.aggregate, latest, feature.field)
+        if feature.aggregate in _PLACES:
+            for name in ("latitude", "longitude"):
+                self.current(name)
+            moment = ", c_event_time" if feature.aggregate is Aggregate.SPEED else ""
+            place = f"{self.past('latitude')}, {self.past('longitude')}, c_latitude, c_longitude{moment}"
+            return self.lazy(identity, f"{_PLACES[feature.aggregate]}({latest}, {place})")
+        value = f"c_event_time - {latest}[0]" if feature.field is None else f"{latest}[{self.past(feature.field)}]"
+        return self.lazy(identity, f"(None if {latest} is None else {value})")
+
+
+_PREFIX = {Key.CUSTOMER: "", Key.CARD: "card_"}
+
+
+def _row_symbols(position: Callable[[str], int]) -> dict[str, Code]:
+    return {
+        name: Code(f"r[{position(name)}]", f.kind, f.nullable, simple=True, values=f.values)
+        for name, f in FIELDS.items()
+    }

@@ -1,0 +1,146 @@
+"""The bounded memory of one customer: events in order of (event_time, transaction_id), and those of each card.
+
+An event leaves when it is older than the newest one by `max_age`, or when there are more than `limit`; the
+newest event of each card stays, however old, so that a card waking up is seen. What left is forgotten: a window
+longer than `max_age` sees only what is kept.
+"""
+
+from bisect import bisect_left
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from fraud_domain.rules.aggregates import Row
+from fraud_domain.rules.layout import AMOUNT, BASE, CARD_TOKEN
+
+FORMAT = 1
+_NO_EVENTS: tuple[list[int], list[Row]] = ([], [])
+
+
+class HistoryFormatError(ValueError):
+    """A stored history was written in a format this version cannot read."""
+
+
+class History:
+    """Events of one customer, sorted; made by `Engine.new_history` or `History.load`."""
+
+    __slots__ = ("cards", "fields", "ids", "rows", "times")
+
+    def __init__(self, fields: tuple[str, ...] = BASE) -> None:
+        self.fields = fields
+        self.times: list[int] = []
+        self.rows: list[Row] = []
+        self.ids: set[str] = set()
+        self.cards: dict[str, tuple[list[int], list[Row]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def card(self, token: str | None) -> tuple[list[int], list[Row]]:
+        """Times and rows of one card, not to be changed."""
+        return _NO_EVENTS if token is None else self.cards.get(token, _NO_EVENTS)
+
+    def add(self, row: Row, max_age: int, limit: int) -> None:
+        """Insert an event, then let go of what is too old or too many. `max_age` in microseconds."""
+        self._insert(row)
+        times = self.times
+        horizon = times[-1] - max_age
+        index = 0
+        while index < len(times) and times[index] < horizon:
+            if not self._drop(index, keep_newest_of_card=True):
+                index += 1
+        while len(times) > limit:
+            self._drop(0, keep_newest_of_card=False)
+
+    def _insert(self, row: Row) -> None:
+        self.ids.add(row[1])
+        _place(self.times, self.rows, row)
+        token = row[CARD_TOKEN]
+        if token is not None:
+            card = self.cards.get(token)
+            if card is None:
+                self.cards[token] = ([row[0]], [row])
+            else:
+                _place(*card, row)
+
+    def _drop(self, index: int, keep_newest_of_card: bool) -> bool:
+        row = self.rows[index]
+        token = row[CARD_TOKEN]
+        if token is not None:
+            times, rows = self.cards[token]
+            if len(rows) == 1:
+                if keep_newest_of_card:
+                    return False
+                del self.cards[token]
+            else:
+                position = bisect_left(rows, row[:2])
+                del times[position], rows[position]
+        del self.times[index], self.rows[index]
+        self.ids.discard(row[1])
+        return True
+
+    def arrange(self, fields: tuple[str, ...]) -> None:
+        """Bring the rows into another layout: removed fields go, added ones are missing in old events."""
+        if fields == self.fields:
+            self.fields = fields
+            return
+        positions = [self.fields.index(name) if name in self.fields else None for name in fields]
+        rows = [tuple(None if p is None else row[p] for p in positions) for row in self.rows]
+        self._fill(fields, rows)
+
+    def _fill(self, fields: tuple[str, ...], rows: list[Row]) -> None:
+        self.fields, self.rows, self.cards = fields, rows, {}
+        self.times = [row[0] for row in rows]
+        self.ids = {row[1] for row in rows}
+        cards = self.cards
+        for row in rows:
+            token = row[CARD_TOKEN]
+            if token is not None:
+                card = cards.get(token)
+                if card is None:
+                    cards[token] = ([row[0]], [row])
+                else:
+                    card[0].append(row[0])
+                    card[1].append(row)
+
+    def dump(self) -> bytes:
+        """Compact JSON: the field names once, then one list per event; money as exact text."""
+        return orjson.dumps({"v": FORMAT, "f": self.fields, "r": self.rows}, default=_exact)
+
+    @classmethod
+    def load(cls, blob: bytes | str) -> "History":
+        """Read what `dump` wrote, under whatever catalogue it was written.
+
+        Raises:
+            HistoryFormatError: it is not a history of this format.
+        """
+        try:
+            content = orjson.loads(blob)
+            version, fields, rows = content["v"], tuple(content["f"]), content["r"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise HistoryFormatError(f"not a stored history: {error}") from None
+        if version != FORMAT or fields[: len(BASE)] != BASE:
+            raise HistoryFormatError(f"stored history has format {version}, expected {FORMAT}; rebuild it from silver")
+        for row in rows:
+            row[AMOUNT] = Decimal(row[AMOUNT])
+        history = cls(fields)
+        history._fill(fields, [tuple(row) for row in rows])
+        return history
+
+
+def _place(times: list[int], rows: list[Row], row: Row) -> None:
+    moment = row[0]
+    if not times or moment > times[-1]:
+        times.append(moment)
+        rows.append(row)
+    else:
+        position = bisect_left(rows, row[:2])
+        times.insert(position, moment)
+        rows.insert(position, row)
+
+
+def _exact(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored in a history")
