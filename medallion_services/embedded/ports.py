@@ -42,7 +42,7 @@ def holder(port: int) -> str:
     """The process that listens on a port, for a message; empty when the system does not tell."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid:
                 return f"{psutil.Process(connection.pid).name()}, process {connection.pid}"
     except psutil.Error:
         pass
