@@ -1,0 +1,1 @@
+"""Rooms of the code location; each offers `definitions(settings)`."""

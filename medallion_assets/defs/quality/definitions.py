@@ -1,0 +1,121 @@
+"""Asset checks derived from the registries, and the jobs `data_quality` and `rule_coverage`."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import dagster as dg
+
+from fraud_domain.rules import Catalogue, check_fixtures, load_catalogue
+from fraud_domain.settings import Settings
+from fraud_domain.tables import TableSpec, delta_tables
+from medallion_assets.defs.quality.finding import Finding
+from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from medallion_assets.defs.quality.lake_sql import lake_sql
+from medallion_assets.defs.quality.rule_coverage import Activity, activity, check_name, coverage
+from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
+from medallion_assets.platform import Platform
+from medallion_assets.specs import asset_key
+
+SETTLE = timedelta(minutes=5)
+"""How long a row may take to reach every table before a check misses it."""
+SCHEMA_CHECK = "schema_matches"
+ALERTS = asset_key("alerts.alerts")
+_MAX_RUNTIME = {"dagster/max_runtime": "900", "dagster/max_retries": "0"}
+
+
+def _spec(name: str, key: dg.AssetKey, description: str | None, blocking: bool = True) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(name, asset=key, description=description, blocking=blocking)
+
+
+def table_check(spec: TableSpec) -> dg.AssetChecksDefinition:
+    """All checks of one lake table that look at it alone."""
+    key = asset_key(spec.full_name)
+    specs = [_spec(SCHEMA_CHECK, key, schema_matches.__doc__)]
+    specs += [_spec(name, key, check.__doc__) for name, check in LAKE_CHECKS.items()]
+
+    @dg.multi_asset_check(name=f"{spec.layer}_{spec.name}_checks", specs=specs, can_subset=True)
+    def checks(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
+        with lake_sql(platform) as lake:
+            found = {name: partial(check, lake, spec) for name, check in LAKE_CHECKS.items()}
+            found[SCHEMA_CHECK] = partial(schema_matches, platform.delta(spec), spec)
+            for selected in sorted(context.selected_asset_check_keys):
+                yield found[selected.name]().result(key, selected.name)
+
+    return checks
+
+
+def invariant_check() -> dg.AssetChecksDefinition:
+    """All checks between tables, on one view of the lake and the database."""
+    specs = [
+        _spec(name, asset_key(table), None) for table, invariants in INVARIANTS.items() for name in invariants
+    ]
+
+    @dg.multi_asset_check(name="invariants", specs=specs, can_subset=True)
+    def checks(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
+        with lake_sql(platform) as lake, platform.database() as database:
+            view = View(lake, database, datetime.now(UTC) - SETTLE)
+            for selected in sorted(context.selected_asset_check_keys):
+                invariant = INVARIANTS[".".join(selected.asset_key.path)][selected.name]
+                yield invariant(view).result(selected.asset_key, selected.name)
+
+    return checks
+
+
+def coverage_check(catalogue: Catalogue) -> dg.AssetChecksDefinition:
+    """One check per rule of the catalogue, on the alerts."""
+    specs = [_spec(check_name(rule.id), ALERTS, f"{rule.title}: {rule.id}") for rule in catalogue.rules]
+
+    @dg.multi_asset_check(name="rule_coverage_checks", specs=specs, can_subset=True)
+    def checks(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
+        rules = platform.settings.rules
+        catalogue = load_catalogue(rules.directory)
+        failures = check_fixtures(catalogue, rules)
+        with platform.database() as database:
+            seen = activity(database, datetime.now(UTC).date())
+        by_check = {check_name(rule.id): rule for rule in catalogue.rules}
+        for selected in sorted(context.selected_asset_check_keys):
+            if rule := by_check.get(selected.name):
+                finding = coverage(rule, failures, seen.get(rule.id, Activity()), bool(seen))
+            else:
+                finding = Finding(False, "the rule left the catalogue; reload the code location")
+            yield finding.result(ALERTS, selected.name)
+
+    return checks
+
+
+def definitions(settings: Settings) -> dg.Definitions:
+    """Checks, the jobs that run them, and when."""
+    tables = [table_check(spec) for spec in delta_tables()]
+    invariants, rules = invariant_check(), coverage_check(load_catalogue(settings.rules.directory))
+    quality = dg.define_asset_job(
+        "data_quality",
+        selection=dg.AssetSelection.checks(*tables, invariants),
+        description="Every data-quality check; fails when one fails",
+        tags=_MAX_RUNTIME,
+    )
+    rule_job = dg.define_asset_job(
+        "rule_coverage",
+        selection=dg.AssetSelection.checks(rules),
+        description="One coverage check per fraud rule",
+        tags=_MAX_RUNTIME,
+    )
+    return dg.Definitions(
+        asset_checks=[*tables, invariants, rules],
+        jobs=[quality, rule_job],
+        schedules=[
+            dg.ScheduleDefinition(
+                name=f"{job.name}_every_15_minutes",
+                job=job,
+                cron_schedule="*/15 * * * *",
+                default_status=dg.DefaultScheduleStatus.RUNNING,
+            )
+            for job in (quality, rule_job)
+        ],
+    )

@@ -1,0 +1,223 @@
+"""What must hold between tables: nothing lost, nothing doubled. Used by asset checks and by every test.
+
+Tables are filled one after another, so a row younger than `settled_before` may not have arrived everywhere
+yet; it is left out of the comparison. Tests that let the streams run dry pass the present.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import psycopg
+from psycopg.rows import DictRow
+
+from medallion_assets.defs.quality.finding import Finding
+from medallion_assets.defs.quality.lake_sql import rows, scalar
+
+_SHOWN = 5
+QUARANTINE_SHARE_LIMIT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The lake and the database at one moment."""
+
+    lake: duckdb.DuckDBPyConnection
+    database: psycopg.Connection[DictRow]
+    settled_before: datetime
+
+
+Invariant = Callable[[View], Finding]
+
+
+def offsets_contiguous(table: str) -> Invariant:
+    """Per partition, bronze holds every offset from its first to its last, each once."""
+
+    def check(view: View) -> Finding:
+        found = rows(
+            view.lake,
+            'SELECT topic, partition, count(*), count(DISTINCT "offset"), min("offset"), max("offset")'
+            f" FROM {table} GROUP BY ALL ORDER BY ALL",  # noqa: S608 - table names from the registry
+        )
+        wrong = [r for r in found if r[2] != r[3] or r[3] != r[5] - r[4] + 1]
+        figures = {f"{topic}/{partition}": f"{low}..{high}" for topic, partition, _, _, low, high in found}
+        if wrong:
+            topic, partition, count, distinct, low, high = wrong[0]
+            return Finding(
+                False,
+                f"{topic}/{partition}: offsets {low}..{high} should be {high - low + 1} rows, found {count}"
+                f" ({distinct} distinct)",
+                figures,
+            )
+        return Finding(True, f"{len(found)} partitions without gap or repeat", figures)
+
+    return check
+
+
+def nothing_lost(bronze: str, silver: str, topic: str, key: str) -> Invariant:
+    """bronze = silver + quarantine + duplicates, the duplicates counted from bronze itself."""
+
+    def check(view: View) -> Finding:
+        settled = view.settled_before
+        missing = rows(
+            view.lake,
+            f"""
+            SELECT b.partition, b."offset" FROM {bronze} b
+            ANTI JOIN {silver} s ON s.partition = b.partition AND s."offset" = b."offset"
+            ANTI JOIN (SELECT * FROM silver.quarantine WHERE topic = ?) q
+                ON q.partition = b.partition AND q."offset" = b."offset"
+            WHERE b.ingested_at < ?
+            """,  # noqa: S608 - table names from the registry
+            topic,
+            settled,
+        )
+        total = scalar(view.lake, f"SELECT count(*) FROM {bronze} WHERE ingested_at < ?", settled)  # noqa: S608
+        duplicates = _duplicates(view, bronze, silver, key, missing)
+        figures = {"bronze": total, "neither in silver nor in quarantine": len(missing), "duplicates": duplicates}
+        if duplicates != len(missing):
+            return Finding(False, f"{len(missing) - duplicates} rows of {bronze} are nowhere, such as {missing[:_SHOWN]}", figures)
+        return Finding(True, f"{total} rows: every one in silver, in quarantine, or a duplicate ({duplicates})", figures)
+
+    return check
+
+
+def _duplicates(view: View, bronze: str, silver: str, key: str, missing: list[tuple[Any, ...]]) -> int:
+    """How many of the missing rows repeat a key that silver holds."""
+    if not missing:
+        return 0
+    view.lake.execute('CREATE OR REPLACE TEMP TABLE missing (partition INTEGER, "offset" BIGINT)')
+    view.lake.executemany("INSERT INTO missing VALUES (?, ?)", [list(m) for m in missing])
+    return scalar(
+        view.lake,
+        f"""
+        SELECT count(*) FROM {bronze} b
+        JOIN missing m ON m.partition = b.partition AND m."offset" = b."offset"
+        SEMI JOIN {silver} s ON s.{key} = json_extract_string(decode(b.value), '$.{key}')
+        """,  # noqa: S608 - names from the registry
+    )
+
+
+def quarantine_share(view: View) -> Finding:
+    """Few messages break the contract; many mean that a producer changed."""
+    total = scalar(view.lake, "SELECT (SELECT count(*) FROM bronze.transactions) + (SELECT count(*) FROM bronze.labels)")
+    by_reason = dict(
+        rows(view.lake, "SELECT reason_code, count(*) FROM silver.quarantine GROUP BY ALL ORDER BY 2 DESC")
+    )
+    share = sum(by_reason.values()) / total if total else 0.0
+    text = f"{share:.2%} of {total} messages are in quarantine (limit {QUARANTINE_SHARE_LIMIT:.0%}): {by_reason or 'none'}"
+    return Finding(share <= QUARANTINE_SHARE_LIMIT, text, {"share": share, **by_reason}, warn_only=True)
+
+
+def every_transaction_decided(view: View) -> Finding:
+    """Every transaction in silver has exactly one decision."""
+    undecided = rows(
+        view.lake,
+        "SELECT transaction_id FROM silver.transactions s ANTI JOIN gold.fraud_decisions d USING (transaction_id)"
+        " WHERE ingested_at < ?",
+        view.settled_before,
+    )
+    if undecided:
+        shown = [r[0] for r in undecided[:_SHOWN]]
+        return Finding(False, f"{len(undecided)} transactions without a decision, such as {shown}")
+    return Finding(True, "every settled transaction has a decision")
+
+
+def alerts_match_database(view: View) -> Finding:
+    """The alerts of the decision log and those in PostgreSQL are the same."""
+    lake = {r[0] for r in rows(view.lake, "SELECT alert_id FROM gold.fraud_alerts")}
+    stored = view.database.execute("SELECT alert_id, detected_at FROM fraud.alerts").fetchall()
+    database = {r["alert_id"] for r in stored}
+    settled = {r["alert_id"] for r in stored if r["detected_at"] < view.settled_before}
+    only_lake, only_database = sorted(lake - database), sorted(settled - lake)
+    if only_lake or only_database:
+        return Finding(
+            False,
+            f"{len(only_lake)} alerts only in gold {only_lake[:_SHOWN]}, {len(only_database)} only in PostgreSQL"
+            f" {only_database[:_SHOWN]}",
+        )
+    return Finding(True, f"{len(database)} alerts on both sides")
+
+
+def ledger_explains_alerts(view: View) -> Finding:
+    """The ledger's sums account for every alert row."""
+    row = view.database.execute(
+        "SELECT (SELECT count(*) FROM fraud.alerts) AS alerts, coalesce(sum(alerts), 0) AS entered,"
+        " count(DISTINCT generation) AS generations FROM fraud.batch_ledger WHERE stream = 'alerts'"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - aggregates always give a row
+    exact = row["generations"] <= 1
+    passed = row["alerts"] == row["entered"] if exact else row["alerts"] <= row["entered"]
+    how = "exactly" if exact else "or fewer, since a new checkpoint generation judged some again"
+    return Finding(passed, f"{row['alerts']} alerts, ledger says {row['entered']} ({how})", dict(row))
+
+
+def every_alert_queued(view: View) -> Finding:
+    """Every alert has an outbox row for each route it qualifies for."""
+    row = view.database.execute(
+        "SELECT count(*) AS missing FROM fraud.alerts a JOIN fraud.notification_route r"
+        " ON r.enabled AND a.score >= r.min_score LEFT JOIN fraud.outbox o"
+        " ON (o.alert_id, o.channel, o.recipient) = (a.alert_id, r.channel, r.recipient) WHERE o.alert_id IS NULL"
+    ).fetchone()
+    missing = row["missing"] if row else 0
+    return Finding(missing == 0, f"{missing} alerts lack an outbox row")
+
+
+def metrics_add_up(span: str) -> Invariant:
+    """The windows hold as many transactions as silver, late ones included."""
+
+    def check(view: View) -> Finding:
+        counted = scalar(
+            view.lake,
+            f"SELECT sum(transactions) FROM gold.transaction_metrics_{span} WHERE dimension = 'all'",  # noqa: S608
+        )
+        settled = scalar(view.lake, "SELECT count(*) FROM silver.transactions WHERE ingested_at < ?", view.settled_before)
+        total = scalar(view.lake, "SELECT count(*) FROM silver.transactions")
+        text = f"windows hold {counted} transactions, silver {total}, of which {settled} settled"
+        return Finding(settled <= counted <= total, text, {"windows": counted, "silver": total, "settled": settled})
+
+    return check
+
+
+def mart_matches_gold(span: str) -> Invariant:
+    """The mart in PostgreSQL and the gold table hold the same totals, but for the youngest batch."""
+
+    def check(view: View) -> Finding:
+        gold = rows(
+            view.lake,
+            "SELECT coalesce(sum(transactions), 0), coalesce(sum(amount), 0)"
+            f" FROM gold.transaction_metrics_{span} WHERE window_start < ?",  # noqa: S608
+            view.settled_before,
+        )[0]
+        row = view.database.execute(
+            "SELECT coalesce(sum(transactions), 0) AS n, coalesce(sum(amount), 0) AS amount"
+            f" FROM mart.transaction_metrics_{span} WHERE window_start < %s",  # noqa: S608
+            (view.settled_before,),
+        ).fetchone()
+        assert row is not None  # noqa: S101 - aggregates always give a row
+        same = (int(gold[0]), gold[1]) == (int(row["n"]), row["amount"])
+        return Finding(same, f"gold {gold[0]} transactions, {gold[1]}; mart {row['n']}, {row['amount']}")
+
+    return check
+
+
+INVARIANTS: Mapping[str, Mapping[str, Invariant]] = {
+    "bronze.transactions": {"offsets_contiguous": offsets_contiguous("bronze.transactions")},
+    "bronze.labels": {"offsets_contiguous": offsets_contiguous("bronze.labels")},
+    "bronze.decisions": {"offsets_contiguous": offsets_contiguous("bronze.decisions")},
+    "silver.transactions": {
+        "nothing_lost": nothing_lost("bronze.transactions", "silver.transactions", "transactions", "transaction_id")
+    },
+    "silver.labels": {"nothing_lost": nothing_lost("bronze.labels", "silver.labels", "fraud_labels", "transaction_id")},
+    "silver.quarantine": {"share_within_limit": quarantine_share},
+    "gold.fraud_decisions": {"every_transaction_decided": every_transaction_decided},
+    "gold.fraud_alerts": {"match_database": alerts_match_database},
+    "gold.transaction_metrics_minute": {"add_up": metrics_add_up("minute")},
+    "gold.transaction_metrics_hour": {"add_up": metrics_add_up("hour")},
+    "alerts.batch_ledger": {"explains_alerts": ledger_explains_alerts},
+    "alerts.outbox": {"every_alert_queued": every_alert_queued},
+    "mart.transaction_metrics_minute": {"match_gold": mart_matches_gold("minute")},
+    "mart.transaction_metrics_hour": {"match_gold": mart_matches_gold("hour")},
+}
+"""By table and check name."""

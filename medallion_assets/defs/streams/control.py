@@ -1,0 +1,43 @@
+"""Reading desired state and heartbeats; the only place of the control plane that knows these tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow
+
+from medallion_assets.defs.streams.decide import Beat, Desired
+
+_DESIRED = """
+INSERT INTO fraud.stream_control (application) VALUES (%s) ON CONFLICT DO NOTHING
+"""
+
+
+def desired_state(connection: psycopg.Connection[DictRow], application: str) -> Desired:
+    """What people want of an application; one nobody spoke about is wanted running."""
+    connection.execute(_DESIRED, (application,))
+    row = connection.execute(
+        "SELECT desired, generation, reason, updated_at FROM fraud.stream_control WHERE application = %s", (application,)
+    ).fetchone()
+    assert row is not None  # noqa: S101 - inserted above
+    return Desired(row["desired"] == "running", row["generation"], row["reason"], row["updated_at"])
+
+
+def beats(connection: psycopg.Connection[DictRow], streams: Sequence[str]) -> list[Beat]:
+    """Last heartbeat of each stream that ever had one."""
+    rows: list[dict[str, Any]] = connection.execute(
+        "SELECT stream, run_id, state, beat_at, host, driver_pid FROM fraud.stream_heartbeat WHERE stream = ANY(%s)",
+        (list(streams),),
+    ).fetchall()
+    return [Beat(r["stream"], r["run_id"], r["state"], r["beat_at"], r["host"], r["driver_pid"]) for r in rows]
+
+
+def want(connection: psycopg.Connection[DictRow], application: str, *, running: bool, reason: str, who: str) -> None:
+    """Record what people want; asking for running also asks for a fresh start (generation + 1)."""
+    connection.execute(
+        "INSERT INTO fraud.stream_control AS c (application, desired, reason, updated_by) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (application) DO UPDATE SET desired = EXCLUDED.desired, reason = EXCLUDED.reason,"
+        " updated_by = EXCLUDED.updated_by, updated_at = clock_timestamp(),"
+        " generation = c.generation + CASE WHEN EXCLUDED.desired = 'running' THEN 1 ELSE 0 END",
+        (application, "running" if running else "stopped", reason, who),
+    )

@@ -1,0 +1,158 @@
+"""What a guard does next: a pure decision over desired state, runs, heartbeats and history.
+
+Run status alone is not enough: a killed run worker leaves its driver writing, and after a crash of the
+whole stack a run stays STARTED for ever. So the heartbeat is the truth, and a driver that is still alive
+without a run is waited for (it stops itself) before a successor starts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The possible moves."""
+
+    START = "start"
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    STOP = "stop"
+    IDLE = "idle"
+    FAIL_ZOMBIE = "fail_zombie"
+    WAIT_ORPHAN = "wait_orphan"
+    BACK_OFF = "back_off"
+    CIRCUIT_OPEN = "circuit_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What people want; raising `generation` asks for a restart and closes an open circuit."""
+
+    running: bool
+    generation: int
+    reason: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunInFlight:
+    """A run that has not ended. `since` is when it was created."""
+
+    run_id: str
+    status: str
+    since: datetime
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Last sign of life of one stream's driver."""
+
+    stream: str
+    run_id: str
+    state: str
+    at: datetime
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Patience. `start_grace` covers queue, JVM start and first batch."""
+
+    stale_after: timedelta
+    start_grace: timedelta = timedelta(seconds=150)
+    first_pause: timedelta = timedelta(seconds=5)
+    longest_pause: timedelta = timedelta(minutes=5)
+    open_after: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A move, why, and the run it concerns."""
+
+    kind: Kind
+    reason: str
+    run_id: str | None = None
+
+
+_ALIVE = frozenset({"starting", "running"})
+
+
+def pause_after(failures: int, limits: Limits) -> timedelta:
+    """Exponential back-off after `failures` in a row."""
+    doubled: timedelta = limits.first_pause * (2 ** min(max(failures - 1, 0), 16))
+    return min(doubled, limits.longest_pause)
+
+
+def decide(
+    now: datetime,
+    desired: Desired,
+    runs: Sequence[RunInFlight],
+    beats: Sequence[Beat],
+    failures: Sequence[datetime],
+    limits: Limits,
+) -> Decision:
+    """The next move for one application.
+
+    Args:
+        now: UTC.
+        desired: what people want.
+        runs: runs of the application's job that have not ended, newest first.
+        beats: last heartbeat of each of its streams, if any.
+        failures: end times of the failed runs since the last good one, newest first.
+        limits: patience.
+    """
+    run = runs[0] if runs else None
+    if not desired.running:
+        if run:
+            return Decision(Kind.STOP, f"wanted stopped: {desired.reason or 'no reason given'}", run.run_id)
+        return Decision(Kind.IDLE, f"stopped on purpose: {desired.reason or 'no reason given'}")
+    if run:
+        return _with_run(now, desired, run, beats, limits)
+    alive = [b for b in beats if b.state in _ALIVE and now - b.at < limits.stale_after]
+    if alive:
+        b = alive[0]
+        return Decision(
+            Kind.WAIT_ORPHAN,
+            f"a driver without a run still writes {b.stream} (pid {b.pid} on {b.host}, beat {_ago(now, b.at)});"
+            " it stops itself, a successor starts after that",
+        )
+    return _without_run(now, desired, [f for f in failures if f > desired.changed_at], limits)
+
+
+def _with_run(now: datetime, desired: Desired, run: RunInFlight, beats: Sequence[Beat], limits: Limits) -> Decision:
+    if run.generation < desired.generation:
+        return Decision(Kind.STOP, f"restart asked for: {desired.reason or 'no reason given'}", run.run_id)
+    own = [b for b in beats if b.run_id == run.run_id]
+    stale = [b for b in own if now - b.at >= limits.stale_after]
+    if own and not stale:
+        return Decision(Kind.HEALTHY, f"healthy: oldest beat {_ago(now, min(b.at for b in own))}", run.run_id)
+    if now - run.since < limits.start_grace:
+        return Decision(Kind.STARTING, f"starting: run {run.status}, created {_ago(now, run.since)}", run.run_id)
+    if stale:
+        what = f"no heartbeat of {stale[0].stream} since {_ago(now, stale[0].at)}: hung, or gone with its worker"
+    else:
+        what = f"no heartbeat ever, run {run.status} created {_ago(now, run.since)}"
+    return Decision(Kind.FAIL_ZOMBIE, what, run.run_id)
+
+
+def _without_run(now: datetime, desired: Desired, failures: Sequence[datetime], limits: Limits) -> Decision:
+    if not failures:
+        return Decision(Kind.START, "no run and no driver: starting")
+    if len(failures) >= limits.open_after:
+        return Decision(
+            Kind.CIRCUIT_OPEN,
+            f"{len(failures)} failures in a row, last {_ago(now, failures[0])}: not trying again. See the last run's"
+            " error, mend the cause, then `medallion streams restart`",
+        )
+    due = failures[0] + pause_after(len(failures), limits)
+    if now < due:
+        wait = int((due - now).total_seconds()) + 1
+        return Decision(Kind.BACK_OFF, f"{len(failures)} failure(s) in a row: next try in {wait} s")
+    return Decision(Kind.START, f"trying again after {len(failures)} failure(s) in a row")
+
+
+def _ago(now: datetime, then: datetime) -> str:
+    return f"{max(0, int((now - then).total_seconds()))} s ago"

@@ -1,0 +1,16 @@
+"""Supervisor jobs, their guards, and the observer."""
+
+import dagster as dg
+
+from fraud_domain.settings import Settings
+from fraud_domain.streams import applications
+from medallion_assets.defs.streams.guard import guard_sensor
+from medallion_assets.defs.streams.observer import table_observer
+from medallion_assets.defs.streams.supervisor import supervisor_job
+
+
+def definitions(settings: Settings) -> dg.Definitions:
+    """One job and one guard per Spark application of the layout, and one observer."""
+    jobs = {application: supervisor_job(application) for application in applications(settings.streams.layout)}
+    guards = [guard_sensor(application, job) for application, job in jobs.items()]
+    return dg.Definitions(jobs=list(jobs.values()), sensors=[*guards, table_observer])

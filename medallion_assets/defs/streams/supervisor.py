@@ -1,0 +1,167 @@
+"""The run that owns a Spark application: starts the driver, watches it, stops it cleanly."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import psycopg
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from fraud_domain.settings import PROJECT_ROOT, Settings
+from fraud_domain.streams import Application
+from medallion_assets.defs.streams.control import beats
+from medallion_assets.platform import Platform
+
+STREAM_TAG, GENERATION_TAG, WHY_TAG = "fraud/stream", "fraud/generation", "fraud/why"
+_STOP_SECONDS = 45.0
+_LOOK_EVERY_SECONDS = 10.0
+_START_SECONDS = 150.0
+_LOG_LIMIT_BYTES = 20_000_000
+_TAIL_LINES = 25
+
+
+def job_name(application: Application) -> str:
+    """Name of the supervisor job."""
+    return f"run_{application.name}_streams"
+
+
+def supervisor_job(application: Application) -> dg.JobDefinition:
+    """The job whose run is the life of the application's driver."""
+
+    @dg.op(name=f"{application.name}_driver", description=f"Runs {', '.join(application.stream_names)} until stopped")
+    def supervise(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+        _supervise(context, platform, application)
+
+    @dg.job(
+        name=job_name(application),
+        description=f"Streams {', '.join(application.stream_names)} in one Spark application; started by its guard",
+        executor_def=dg.in_process_executor,
+        tags={STREAM_TAG: application.name, "dagster/max_retries": "0"},
+    )
+    def job() -> None:
+        supervise()
+
+    return job
+
+
+def command(application: Application) -> list[str]:
+    """The driver's command line; it holds no secret."""
+    jobs = PROJECT_ROOT / "spark_jobs"
+    if len(application.streams) == 1:
+        return [sys.executable, str(jobs / application.streams[0].script)]
+    return [sys.executable, str(jobs / "streaming_application.py"), *application.stream_names]
+
+
+def environment(application: Application, run_id: str) -> dict[str, str]:
+    """The driver's environment: ours, and whom it belongs to."""
+    me = psutil.Process()
+    return os.environ | {
+        "MEDALLION_SUPERVISOR": f"{me.pid}:{me.create_time()}",
+        "MEDALLION_APPLICATION": application.name,
+        "MEDALLION_RUN_ID": run_id,
+    }
+
+
+def _supervise(context: dg.OpExecutionContext, platform: Platform, application: Application) -> None:
+    log = log_path(platform.settings, application)
+    with _driver(context, application, log) as driver:
+        context.log.info(f"driver pid {driver.pid}, log {log}")
+        started = last_look = time.monotonic()
+        while driver.poll() is None:
+            time.sleep(1.0)
+            if time.monotonic() - last_look > _LOOK_EVERY_SECONDS:
+                last_look = time.monotonic()
+                if time.monotonic() - started > _START_SECONDS:
+                    _require_beat(platform, application, context.run_id)
+    if driver.returncode == 0:
+        context.log.info("driver ended as asked")
+        return
+    raise dg.Failure(
+        f"driver of {application.name} ended with exit code {driver.returncode}: {_last_words(log)}",
+        metadata={"log": dg.MetadataValue.path(str(log)), "tail": dg.MetadataValue.md(f"```\n{tail(log)}\n```")},
+        allow_retries=False,
+    )
+
+
+@contextmanager
+def _driver(context: dg.OpExecutionContext, application: Application, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The driver process; on the way out, whatever the reason, it is stopped and gone."""
+    _rotate(log)
+    with log.open("ab") as output:
+        driver = subprocess.Popen(
+            command(application),
+            env=environment(application, context.run_id),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=PROJECT_ROOT,
+        )
+    try:
+        yield driver
+    except DagsterExecutionInterruptedError:
+        context.log.info("asked to stop: stopping the driver")
+        raise
+    finally:
+        stop(driver)
+
+
+def stop(driver: "subprocess.Popen[bytes]") -> None:
+    """End the driver: a signal to Python first, so that queries stop cleanly, then its whole group."""
+    if driver.poll() is None:
+        driver.send_signal(signal.SIGTERM)
+        try:
+            driver.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(driver.pid, signal.SIGKILL)
+            driver.wait()
+
+
+def _require_beat(platform: Platform, application: Application, run_id: str) -> None:
+    """Fail when a stream has stopped beating: hung, not dead.
+
+    A database that is away is no proof of that, so it is waited out.
+    """
+    limit = platform.settings.streams.stale_after_seconds
+    try:
+        with platform.database("fraud_writer") as connection:
+            found = [b for b in beats(connection, application.stream_names) if b.run_id == run_id]
+    except psycopg.OperationalError:
+        return
+    silent = [b for b in found if (datetime.now(UTC) - b.at).total_seconds() > limit]
+    if silent or not found:
+        names = ", ".join(b.stream for b in silent) or application.name
+        raise dg.Failure(f"no heartbeat of {names} for over {limit:.0f} s: hung; killed", allow_retries=False)
+
+
+def log_path(settings: Settings, application: Application) -> Path:
+    """The driver's own log: Dagster's log of a process would grow without bound."""
+    return settings.log_dir / f"streams-{application.name}.log"
+
+
+def _rotate(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def tail(log: Path, lines: int = _TAIL_LINES) -> str:
+    """Last lines of a log."""
+    with log.open("rb") as handle:
+        handle.seek(0, os.SEEK_END)
+        handle.seek(max(0, handle.tell() - 20_000))
+        return "\n".join(handle.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+
+def _last_words(log: Path) -> str:
+    """The last line that the driver itself wrote (they start with a time and `Z `)."""
+    said = [line for line in tail(log, 400).splitlines() if line[:4].isdigit() and "Z " in line[:24]]
+    return said[-1].split("Z ", 1)[1] if said else "see its log"
