@@ -177,7 +177,7 @@ class FeaturePlan:
         return self.lazy(identity, f"(None if {latest} is None else {value})")
 
 
-_PREFIX = {Key.CUSTOMER: "", Key.CARD: "card_"}
+_PREFIX = {key: "" if key is Key.CUSTOMER else f"{key.value}_" for key in Key}
 
 
 def _row_symbols(position: Callable[[str], int]) -> dict[str, Code]:

@@ -1,8 +1,9 @@
 """From hits to a score: every typology adds up its own hits, the highest one speaks for the transaction."""
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
+from fraud_domain.rules.aggregates import EXACT_CONTEXT
 from fraud_domain.rules.model import Catalogue, Combine, Strength, Typology
 from fraud_domain.settings import RuleSettings
 
@@ -42,7 +43,8 @@ class Scorer:
         """The outcome of a set of hit rule ids (ordered, active rules only)."""
         found = self._cache.get(hits)
         if found is None:
-            found = self._cache[hits] = self._score(hits)
+            with localcontext(EXACT_CONTEXT):
+                found = self._cache[hits] = self._score(hits)
         return found
 
     def _score(self, hits: tuple[str, ...]) -> "Score":

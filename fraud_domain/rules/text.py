@@ -103,11 +103,15 @@ def render(format_name: str, value: Any) -> str:
 
 
 def reported(value: Any, kind: str) -> "int | Decimal | str | bool | None":
-    """A value for `observed` and `threshold`: exact to four decimals, spans and lists as text."""
+    """A value for `observed` and `threshold`: exact to four decimals (two if they suffice), spans and lists as text."""
     if value is None or kind in (Kind.TEXT, Kind.FLAG):
         return value  # type: ignore[no-any-return]
     if kind == Kind.NUMBER:
-        return value if isinstance(value, int) else Decimal(value).quantize(_EXACT, ROUND_HALF_EVEN)
+        if isinstance(value, int):
+            return value
+        exact = Decimal(value).quantize(_EXACT, ROUND_HALF_EVEN)
+        cents = exact.quantize(_CENT, ROUND_HALF_EVEN)
+        return cents if cents == exact else exact
     return render(DEFAULT_FORMAT[Kind(kind)], value)
 
 

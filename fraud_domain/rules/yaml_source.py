@@ -7,7 +7,7 @@ fraction is a Decimal, and digits with a leading zero (`0742`, a category code) 
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -17,9 +17,10 @@ Path = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    """SafeLoader with resolvers of its own, set below: it must not inherit those of YAML 1.1."""
 
 
+_Loader.yaml_implicit_resolvers = {}
 _SCALARS = (
     ("null", r"^(~|null|)$", ["~", "n", ""]),
     ("bool", r"^(true|false)$", ["t", "f"]),

@@ -1,0 +1,109 @@
+"""The bounded history of a customer: what leaves, what stays, and what survives a change of catalogue."""
+
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from fraud_domain.rules import Engine, History, HistoryFormatError, load_catalogue
+from fraud_domain.settings import RuleSettings
+
+DAY = 86_400_000_000
+START = 1_767_225_600_000_000
+CATALOGUE = load_catalogue(RuleSettings().directory)
+
+
+def event(number: int, day: float = 0, **fields: Any) -> dict[str, Any]:
+    return {
+        "transaction_id": f"t-{number}", "customer_id": "c-1", "event_time": START + int(day * DAY),
+        "amount": Decimal("10.5"), "currency": "BRL", "type": "PIX", "channel": "MOBILE_APP", "status": "APPROVED",
+    } | fields  # fmt: skip
+
+
+def engine(**settings: Any) -> Engine:
+    return Engine(CATALOGUE, RuleSettings(**settings))
+
+
+def ids(history: History) -> list[str]:
+    return [row[1] for row in history.rows]
+
+
+def test_events_leave_by_age_of_the_newest() -> None:
+    judge = engine(history_days=10)
+    history = judge.new_history()
+    for number, day in enumerate([0, 5, 10, 10.5]):
+        judge.decide(history, event(number, day))
+    assert ids(history) == ["t-1", "t-2", "t-3"]
+    assert history.ids == {"t-1", "t-2", "t-3"}
+
+
+def test_oldest_events_leave_when_there_are_too_many() -> None:
+    judge = engine(history_limit=2)
+    history = judge.new_history()
+    for number in (2, 0, 1):
+        judge.decide(history, event(number, number, card_token="card-1"))
+    assert ids(history) == ["t-1", "t-2"]
+    assert [row[1] for row in history.card("card-1")[1]] == ["t-1", "t-2"]
+
+
+def test_newest_event_of_a_card_outlives_its_age() -> None:
+    judge = engine(history_days=10)
+    history = judge.new_history()
+    for number, day in enumerate([0, 1]):
+        judge.decide(history, event(number, day, card_token="card-1"))
+    for number, day in enumerate([30, 60], 2):
+        judge.decide(history, event(number, day, card_token="card-2"))
+    assert ids(history) == ["t-1", "t-3"]
+
+
+def test_dormant_card_is_seen_though_the_customer_went_on() -> None:
+    judge = engine()
+    history = judge.new_history()
+    judge.decide(history, event(0, card_token="card-1"))
+    for number in range(1, 12):
+        judge.decide(history, event(number, number * 10))
+    decision = judge.decide(history, event(99, 120, card_token="card-1", amount=Decimal(500)))
+    assert decision is not None
+    assert decision.typology == "dormant_account"
+
+
+def test_history_stored_under_another_catalogue_is_still_good() -> None:
+    judge = engine()
+    history = judge.new_history()
+    judge.decide(history, event(0, merchant_id="m-1"))
+    content = orjson.loads(history.dump())
+    position = content["f"].index("merchant_id")
+    del content["f"][position]
+    content["f"].append("added_later")
+    for row in content["r"]:
+        del row[position]
+        row.append("x")
+    restored = History.load(orjson.dumps(content))
+    assert judge.decide(restored, event(0)) is None
+    assert judge.decide(restored, event(1, 1, merchant_id="m-1")) is not None
+    assert restored.fields == judge.fields
+    assert [row[judge.fields.index("merchant_id")] for row in restored.rows] == [None, "m-1"]
+
+
+def test_amounts_are_stored_exactly() -> None:
+    judge = engine()
+    history = judge.new_history()
+    judge.decide(history, event(0, amount=Decimal("12345678901234.5678")))
+    assert History.load(history.dump()).rows == history.rows
+
+
+@pytest.mark.parametrize("blob", [b"", b"[]", b'{"v": 2, "f": [], "r": []}', b'{"v": 1, "f": ["amount"], "r": []}'])
+def test_foreign_bytes_are_refused(blob: bytes) -> None:
+    with pytest.raises(HistoryFormatError):
+        History.load(blob)
+
+
+def test_missing_required_field_is_an_error_and_leaves_no_trace() -> None:
+    judge = engine()
+    history = judge.new_history()
+    broken = event(0)
+    del broken["amount"]
+    with pytest.raises(KeyError):
+        judge.decide(history, broken)
+    assert len(history) == 0
