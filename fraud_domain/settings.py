@@ -33,7 +33,9 @@ class KafkaSettings(Group):
     port: int = 9292
     controller_port: int = 9293
     partitions: int = Field(default=2, ge=1, description="Partitions of each topic; cores is a good number")
-    retention_hours: int = Field(default=24 * 60, description="Must outlive the longest outage and any history replayed")
+    retention_hours: int = Field(
+        default=24 * 60, description="Must outlive the longest outage and any history replayed"
+    )
     heap_mb: int = 384
 
 
@@ -88,10 +90,14 @@ class StreamSettings(Group):
     max_offsets_per_trigger: int = Field(default=200_000, description="Bound of one lake batch, rows")
     alert_max_offsets_per_trigger: int = Field(default=20_000, description="Bound of one alert batch, rows")
     late_after: str = Field(default="10 minutes", description="kafka_timestamp - event_time beyond this is late")
-    future_tolerance: str = Field(default="5 minutes", description="event_time ahead of kafka_timestamp beyond this is refused")
+    future_tolerance: str = Field(
+        default="5 minutes", description="event_time ahead of kafka_timestamp beyond this is refused"
+    )
     deduplicate_within: str = Field(default="24 hours", description="Horizon of duplicate detection, by arrival")
     heartbeat_seconds: float = 2.0
-    stale_after_seconds: float = Field(default=60.0, description="A heartbeat older than this means a dead or hung stream")
+    stale_after_seconds: float = Field(
+        default=60.0, description="A heartbeat older than this means a dead or hung stream"
+    )
 
 
 class SparkSettings(Group):
@@ -118,8 +124,8 @@ class GeneratorSettings(Group):
     """The demo traffic of `medallion up`."""
 
     enabled: bool = True
-    rate: float = Field(default=25.0, description="Transactions per second")
-    customers: int = 5_000
+    rate: float = Field(default=20.0, description="Transactions per second")
+    customers: int = Field(default=3_000, description="Customers with a past; live traffic adds many who have none")
     seed: int = 42
     fraud_share: float = Field(default=0.01, description="Share of transactions that belong to a fraud scenario")
     history_days: int = Field(default=30, description="Past traffic sent once at the first start, so baselines exist")
@@ -130,13 +136,19 @@ class Settings(BaseSettings):
     """The whole configuration. Build it once at an entry point and pass it on."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MEDALLION_", env_nested_delimiter="__", extra="forbid", frozen=True, ignored_types=(cached_property,)
+        env_prefix="MEDALLION_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        ignored_types=(cached_property,),
     )
 
     data_dir: Path = PROJECT_ROOT / ".medallion"
     cache_dir: Path = Path("~/.cache/medallion")
     ivy_settings: Path | None = Field(default=None, description="An ivysettings.xml that names a mirror for jars")
-    lake_uri: str = Field(default="", description="Root of the Delta tables; empty = data_dir/lake, or s3a://bucket/path")
+    lake_uri: str = Field(
+        default="", description="Root of the Delta tables; empty = data_dir/lake, or s3a://bucket/path"
+    )
     checkpoint_uri: str = Field(default="", description="Root of the checkpoints; empty = data_dir/checkpoints")
     token_key_id: str = Field(default="k1", pattern=r"^[a-z0-9]{1,8}$")
 

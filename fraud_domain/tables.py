@@ -138,9 +138,7 @@ def _metrics(name: str, span: str, store: Store = Store.DELTA) -> TableSpec:
         layer="gold" if store is Store.DELTA else "mart",
         name=name,
         description=f"Transactions per {span}, by type, channel, category, country and state; late rows correct it",
-        columns=METRIC_KEY
-        + METRIC_MEASURES
-        + ((EVENT_DATE,) if store is Store.DELTA else ()),
+        columns=METRIC_KEY + METRIC_MEASURES + ((EVENT_DATE,) if store is Store.DELTA else ()),
         key=("window_start", "dimension", "value", "currency"),
         upstream=("silver.transactions",) if store is Store.DELTA else (f"gold.{name}",),
         stream="gold",
@@ -194,7 +192,9 @@ DECISION_COLUMNS = (
     Column("alert", "boolean", "Whether an alert was raised", nullable=False),
     Column("alert_id", "string", "Deterministic id of the alert"),
     Column("rule_set_version", "string", "Content hash of the rule catalogue in force", nullable=False),
-    Column("reasons", "string", "JSON array: rule, text, observed, threshold, window, weight, contribution", nullable=False),
+    Column(
+        "reasons", "string", "JSON array: rule, text, observed, threshold, window, weight, contribution", nullable=False
+    ),
     Column("shadow", "string", "JSON array: shadow rules that would have hit", nullable=False),
     Column("abstained", "array<string>", "Rules without enough history to judge", nullable=False),
     *POSITION,

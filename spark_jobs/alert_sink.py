@@ -83,9 +83,7 @@ class AlertSink:
             inserted = connection.execute(_INSERT).fetchone()
         return int(inserted[0]) if inserted else 0
 
-    def _enter(
-        self, connection: psycopg.Connection[tuple[Any, ...]], batch: Batch, alerts: int, payload: str
-    ) -> bool:
+    def _enter(self, connection: psycopg.Connection[tuple[Any, ...]], batch: Batch, alerts: int, payload: str) -> bool:
         """Whether the batch is new to the ledger."""
         key = (batch.stream, batch.generation, batch.batch_id)
         entered = connection.execute(

@@ -89,9 +89,7 @@ def _parse(raw: DataFrame, model: type[Event], refused: tuple[str, ...], limits:
 
 
 def _error(code: str, field: str, detail: Column) -> Column:
-    return F.struct(
-        F.lit(code).alias("code"), F.lit(field).alias("field"), detail.cast("string").alias("detail")
-    )
+    return F.struct(F.lit(code).alias("code"), F.lit(field).alias("field"), detail.cast("string").alias("detail"))
 
 
 def _message_problems(text: Column) -> list[tuple[Column, Column]]:

@@ -37,6 +37,7 @@ _OUTPUT = t.StructType(
         for c in DECISION_COLUMNS
     ]
 )
+_DecisionRow = Row(*_OUTPUT.names)
 _STATE = t.StructType([t.StructField("history", t.BinaryType())])
 
 
@@ -78,7 +79,7 @@ def decision_row(decision: Decision, event: dict[str, Any]) -> Row:
         "shadow": orjson.dumps(plain["shadow"]).decode(),
         "abstained": list(decision.abstained),
     }
-    return Row(*(values[field.name] for field in _OUTPUT.fields))
+    return _DecisionRow(*(values[name] for name in _OUTPUT.names))
 
 
 class DecideCustomer(StatefulProcessor):
@@ -93,7 +94,7 @@ class DecideCustomer(StatefulProcessor):
         keep = timedelta(days=self._rules.settings.history_days)
         self._history = handle.getValueState("history", _STATE, int(keep.total_seconds() * 1000))
 
-    def handleInputRows(self, key: Any, rows: Iterator[Row], timerValues: Any) -> Iterator[Row]:  # noqa: N802, N803
+    def handleInputRows(self, key: Any, rows: Iterator[Row], timerValues: Any) -> Iterator[Row]:
         """Judge a batch's rows of one customer in log order."""
         stored = self._history.get() if self._history.exists() else None
         history = History.load(stored[0]) if stored else self._engine.new_history()

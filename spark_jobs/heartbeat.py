@@ -70,7 +70,17 @@ class Heartbeat:
     def record(self, stream: str, batches: Iterable[Progress]) -> None:
         """Keep the batches' figures."""
         rows = [
-            (stream, p.query, p.batch_id, p.at, p.input_rows, p.rows_per_second, p.batch_ms, p.lag_rows, Jsonb(p.detail))
+            (
+                stream,
+                p.query,
+                p.batch_id,
+                p.at,
+                p.input_rows,
+                p.rows_per_second,
+                p.batch_ms,
+                p.lag_rows,
+                Jsonb(p.detail),
+            )
             for p in batches
         ]
         if rows:

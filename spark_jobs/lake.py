@@ -44,7 +44,11 @@ def current_generation(frame: DataFrame) -> str:
 def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
     """Create the table as the registry describes it if it is missing; returns its location."""
     path = location(lake_root, spec)
-    builder = DeltaTable.createIfNotExists(spark).location(path).addColumns(table_schema(spec)).comment(spec.description)
+    if DeltaTable.isDeltaTable(spark, path):
+        return path
+    builder = (
+        DeltaTable.createIfNotExists(spark).location(path).addColumns(table_schema(spec)).comment(spec.description)
+    )
     if spec.partition_by:
         builder = builder.partitionedBy(*spec.partition_by)
     for key, value in _PROPERTIES.items():

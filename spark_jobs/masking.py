@@ -11,7 +11,8 @@ _LATIN1 = "ISO-8859-1"
 
 def _numbers(text: Column) -> Column:
     return F.filter(
-        F.regexp_extract_all(text, F.lit(f"({PAN_PATTERN})"), F.lit(1)), lambda digits: F.call_function("luhn_check", digits)
+        F.regexp_extract_all(text, F.lit(f"({PAN_PATTERN})"), F.lit(1)),
+        lambda digits: F.call_function("luhn_check", digits),
     )
 
 

@@ -5,7 +5,9 @@ Contract with whoever starts it: exit 0 = stopped as asked or (availableNow) fin
 also stops when the supervisor named in MEDALLION_SUPERVISOR (pid:start time) is gone.
 """
 
+import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -31,6 +33,7 @@ Start = Callable[[SparkSession, Settings, int], list[StreamingQuery]]
 EXIT_FAILED, EXIT_HELD = 1, 75
 SUPERVISOR_VARIABLE = "MEDALLION_SUPERVISOR"
 _PRUNE_EVERY_SECONDS = 3600.0
+_START_SECONDS = 600.0
 
 
 def main(streams: Mapping[str, Start]) -> int:
@@ -82,19 +85,32 @@ class _Application:
         for stream in self.streams:
             self.heartbeat.beat(stream, "starting")
             self.heartbeat.prune(stream)
+        started = threading.Event()
+        beating = threading.Thread(target=self._beat_while_starting, args=(started,), daemon=True)
+        beating.start()
         spark = SparkSession.builder.appName(f"medallion-{self.heartbeat.application}").getOrCreate()
         spark.sparkContext.setLogLevel("WARN")
         try:
-            return self._run(spark)
+            return self._run(spark, lambda: (started.set(), beating.join()))
         finally:
+            started.set()
             spark.stop()
 
-    def _run(self, spark: SparkSession) -> int:
+    def _beat_while_starting(self, started: threading.Event) -> None:
+        """A slow start is not a dead one; one that takes longer than this is."""
+        give_up = time.monotonic() + _START_SECONDS
+        while not started.wait(self.settings.streams.heartbeat_seconds) and time.monotonic() < give_up:
+            for stream in self.streams:
+                with contextlib.suppress(psycopg.OperationalError):
+                    self.heartbeat.beat(stream, "starting")
+
+    def _run(self, spark: SparkSession, on_started: Callable[[], object]) -> int:
         failure = ""
         try:
             for stream, start in self.streams.items():
                 self._queries[stream] = start(spark, self.settings, self.lease.epochs[stream])
                 _say(f"stream {stream} started: {', '.join(q.name for q in self._queries[stream])}")
+            on_started()
             failure = self._watch()
         except FencedError as fenced:
             failure = str(fenced)
@@ -102,6 +118,7 @@ class _Application:
             failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             raise
         finally:
+            on_started()
             self._stop_queries()
             state = "failed" if failure else "stopped"
             for stream in self.streams:
@@ -157,6 +174,15 @@ class _Application:
 
 def _failure(query: StreamingQuery) -> str:
     error = None if query.isActive else query.exception()
-    if error is None:
-        return ""
-    return str(error).split("\n\nJVM stacktrace")[0].strip()[:2000]
+    return "" if error is None else first_cause(str(error))
+
+
+def first_cause(message: str) -> str:
+    """The line that names the cause in what Spark says of a failed query, without stack traces and plans."""
+    report = message.split("\n\nJVM stacktrace")[0].split("=== Streaming Query ===")[0]
+    raised = [
+        line
+        for line in report.splitlines()
+        if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Privilege|Violation)\b", line)
+    ]
+    return (raised[-1] if raised else report.strip().splitlines()[0] if report.strip() else "no reason given")[:1000]

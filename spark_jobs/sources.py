@@ -40,6 +40,14 @@ def checkpoint_path(settings: Settings, stream: str, query: str) -> str:
     return f"{settings.checkpoint_root}/{stream}/{query}"
 
 
+def has_checkpoint(spark: SparkSession, path: str) -> bool:
+    """Whether a query has ever started on this checkpoint, on whatever file system it is."""
+    jvm: Any = spark._jvm
+    metadata = jvm.org.apache.hadoop.fs.Path(f"{path}/metadata")
+    configuration = spark.sparkContext._jsc.hadoopConfiguration()
+    return bool(metadata.getFileSystem(configuration).exists(metadata))
+
+
 def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:
     """Apply the trigger setting."""
     if trigger.mode is TriggerMode.AVAILABLE_NOW:

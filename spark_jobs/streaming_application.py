@@ -1,6 +1,6 @@
 """Several streams in one Spark application, to save memory on one machine.
 
-    spark-submit spark_jobs/streaming_application.py bronze silver gold
+spark-submit spark_jobs/streaming_application.py bronze silver gold
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Stream `bronze`: Kafka topics to bronze tables, every message as it came, append-only.
 
-    spark-submit spark_jobs/streaming_bronze.py
+spark-submit spark_jobs/streaming_bronze.py
 """
 
 import json
@@ -17,7 +17,7 @@ from fraud_domain.tables import TableSpec, location, table
 from spark_jobs.lake import ensure_table
 from spark_jobs.masking import has_card_number, mask_card_numbers
 from spark_jobs.runtime import main
-from spark_jobs.sources import checkpoint_path, kafka_stream, offsets_after, triggered
+from spark_jobs.sources import checkpoint_path, has_checkpoint, kafka_stream, offsets_after, triggered
 
 BRONZE = stream("bronze")
 
@@ -61,15 +61,15 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         spec = table(f"bronze.{name}")
         path = ensure_table(spark, settings.lake_root, spec)
         topic = spec.upstream[0].removeprefix("kafka.")
-        messages = kafka_stream(
-            spark, settings, topic, settings.streams.max_offsets_per_trigger, starting_offsets(spark, settings, spec)
-        )
+        checkpoint = checkpoint_path(settings, BRONZE.name, name)
+        begin = "earliest" if has_checkpoint(spark, checkpoint) else starting_offsets(spark, settings, spec)
+        messages = kafka_stream(spark, settings, topic, settings.streams.max_offsets_per_trigger, begin)
         writer = (
             raw_rows(messages)
             .writeStream.queryName(f"bronze.{name}")
             .format("delta")
             .outputMode("append")
-            .option("checkpointLocation", checkpoint_path(settings, "bronze", name))
+            .option("checkpointLocation", checkpoint)
             .partitionBy(*spec.partition_by)
         )
         queries.append(triggered(writer, settings.streams.bronze).start(path))

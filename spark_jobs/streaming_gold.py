@@ -1,6 +1,6 @@
 """Stream `gold`: window metrics, profiles, decisions, alerts and rule metrics, with their marts.
 
-    spark-submit spark_jobs/streaming_gold.py
+spark-submit spark_jobs/streaming_gold.py
 """
 
 import sys
@@ -131,9 +131,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     }
     queries = []
     for name, writer in writers.items():
-        named = writer.queryName(f"gold.{name}").option(
-            "checkpointLocation", checkpoint_path(settings, "gold", name)
-        )
+        named = writer.queryName(f"gold.{name}").option("checkpointLocation", checkpoint_path(settings, "gold", name))
         queries.append(triggered(named, settings.streams.gold).start())
     return queries
 

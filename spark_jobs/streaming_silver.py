@@ -34,7 +34,9 @@ def deduplicated(parsed: DataFrame, key: tuple[str, ...], within: str) -> DataFr
     """
     position = F.concat_ws(":", "topic", "partition", "offset")
     business = F.concat_ws("\u001f", *key)
-    marked = parsed.withColumn("_key", F.when(F.col("errors").isNull(), F.concat(F.lit("k"), business)).otherwise(position))
+    marked = parsed.withColumn(
+        "_key", F.when(F.col("errors").isNull(), F.concat(F.lit("k"), business)).otherwise(position)
+    )
     return marked.withWatermark("ingested_at", within).dropDuplicatesWithinWatermark(["_key"]).drop("_key")
 
 

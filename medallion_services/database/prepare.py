@@ -35,6 +35,10 @@ def prepare(settings: Settings) -> None:
         _ensure_database(connection, settings.postgres.dagster_database, "dagster")
     with psycopg.connect(**{**admin, "dbname": settings.postgres.database}, autocommit=True) as connection:
         connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        # Alerts are staged in a temporary table before the insert that skips those already there.
+        connection.execute(
+            sql.SQL("GRANT TEMPORARY ON DATABASE {} TO fraud_writer").format(sql.Identifier(settings.postgres.database))
+        )
         connection.execute("ALTER ROLE fraud_reader SET default_transaction_read_only = on")
         connection.execute("ALTER ROLE fraud_reader SET statement_timeout = '5s'")
     migrate(settings)

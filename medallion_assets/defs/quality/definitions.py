@@ -1,6 +1,6 @@
 """Asset checks derived from the registries, and the jobs `data_quality` and `rule_coverage`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -49,9 +49,7 @@ def table_check(spec: TableSpec) -> dg.AssetChecksDefinition:
 
 def invariant_check() -> dg.AssetChecksDefinition:
     """All checks between tables, on one view of the lake and the database."""
-    specs = [
-        _spec(name, asset_key(table), None) for table, invariants in INVARIANTS.items() for name in invariants
-    ]
+    specs = [_spec(name, asset_key(table), None) for table, invariants in INVARIANTS.items() for name in invariants]
 
     @dg.multi_asset_check(name="invariants", specs=specs, can_subset=True)
     def checks(

@@ -39,7 +39,7 @@ def offsets_contiguous(table: str) -> Invariant:
         found = rows(
             view.lake,
             'SELECT topic, partition, count(*), count(DISTINCT "offset"), min("offset"), max("offset")'
-            f" FROM {table} GROUP BY ALL ORDER BY ALL",  # noqa: S608 - table names from the registry
+            f" FROM {table} GROUP BY ALL ORDER BY ALL",
         )
         wrong = [r for r in found if r[2] != r[3] or r[3] != r[5] - r[4] + 1]
         figures = {f"{topic}/{partition}": f"{low}..{high}" for topic, partition, _, _, low, high in found}
@@ -69,16 +69,20 @@ def nothing_lost(bronze: str, silver: str, topic: str, key: str) -> Invariant:
             ANTI JOIN (SELECT * FROM silver.quarantine WHERE topic = ?) q
                 ON q.partition = b.partition AND q."offset" = b."offset"
             WHERE b.ingested_at < ?
-            """,  # noqa: S608 - table names from the registry
+            """,
             topic,
             settled,
         )
-        total = scalar(view.lake, f"SELECT count(*) FROM {bronze} WHERE ingested_at < ?", settled)  # noqa: S608
+        total = scalar(view.lake, f"SELECT count(*) FROM {bronze} WHERE ingested_at < ?", settled)
         duplicates = _duplicates(view, bronze, silver, key, missing)
         figures = {"bronze": total, "neither in silver nor in quarantine": len(missing), "duplicates": duplicates}
         if duplicates != len(missing):
-            return Finding(False, f"{len(missing) - duplicates} rows of {bronze} are nowhere, such as {missing[:_SHOWN]}", figures)
-        return Finding(True, f"{total} rows: every one in silver, in quarantine, or a duplicate ({duplicates})", figures)
+            return Finding(
+                False, f"{len(missing) - duplicates} rows of {bronze} are nowhere, such as {missing[:_SHOWN]}", figures
+            )
+        return Finding(
+            True, f"{total} rows: every one in silver, in quarantine, or a duplicate ({duplicates})", figures
+        )
 
     return check
 
@@ -95,18 +99,22 @@ def _duplicates(view: View, bronze: str, silver: str, key: str, missing: list[tu
         SELECT count(*) FROM {bronze} b
         JOIN missing m ON m.partition = b.partition AND m."offset" = b."offset"
         SEMI JOIN {silver} s ON s.{key} = json_extract_string(decode(b.value), '$.{key}')
-        """,  # noqa: S608 - names from the registry
+        """,
     )
 
 
 def quarantine_share(view: View) -> Finding:
     """Few messages break the contract; many mean that a producer changed."""
-    total = scalar(view.lake, "SELECT (SELECT count(*) FROM bronze.transactions) + (SELECT count(*) FROM bronze.labels)")
+    total = scalar(
+        view.lake, "SELECT (SELECT count(*) FROM bronze.transactions) + (SELECT count(*) FROM bronze.labels)"
+    )
     by_reason = dict(
         rows(view.lake, "SELECT reason_code, count(*) FROM silver.quarantine GROUP BY ALL ORDER BY 2 DESC")
     )
     share = sum(by_reason.values()) / total if total else 0.0
-    text = f"{share:.2%} of {total} messages are in quarantine (limit {QUARANTINE_SHARE_LIMIT:.0%}): {by_reason or 'none'}"
+    text = (
+        f"{share:.2%} of {total} messages are in quarantine (limit {QUARANTINE_SHARE_LIMIT:.0%}): {by_reason or 'none'}"
+    )
     return Finding(share <= QUARANTINE_SHARE_LIMIT, text, {"share": share, **by_reason}, warn_only=True)
 
 
@@ -170,9 +178,11 @@ def metrics_add_up(span: str) -> Invariant:
     def check(view: View) -> Finding:
         counted = scalar(
             view.lake,
-            f"SELECT sum(transactions) FROM gold.transaction_metrics_{span} WHERE dimension = 'all'",  # noqa: S608
+            f"SELECT sum(transactions) FROM gold.transaction_metrics_{span} WHERE dimension = 'all'",
         )
-        settled = scalar(view.lake, "SELECT count(*) FROM silver.transactions WHERE ingested_at < ?", view.settled_before)
+        settled = scalar(
+            view.lake, "SELECT count(*) FROM silver.transactions WHERE ingested_at < ?", view.settled_before
+        )
         total = scalar(view.lake, "SELECT count(*) FROM silver.transactions")
         text = f"windows hold {counted} transactions, silver {total}, of which {settled} settled"
         return Finding(settled <= counted <= total, text, {"windows": counted, "silver": total, "settled": settled})
@@ -187,12 +197,12 @@ def mart_matches_gold(span: str) -> Invariant:
         gold = rows(
             view.lake,
             "SELECT coalesce(sum(transactions), 0), coalesce(sum(amount), 0)"
-            f" FROM gold.transaction_metrics_{span} WHERE window_start < ?",  # noqa: S608
+            f" FROM gold.transaction_metrics_{span} WHERE window_start < ?",
             view.settled_before,
         )[0]
         row = view.database.execute(
             "SELECT coalesce(sum(transactions), 0) AS n, coalesce(sum(amount), 0) AS amount"
-            f" FROM mart.transaction_metrics_{span} WHERE window_start < %s",  # noqa: S608
+            f" FROM mart.transaction_metrics_{span} WHERE window_start < %s",
             (view.settled_before,),
         ).fetchone()
         assert row is not None  # noqa: S101 - aggregates always give a row

@@ -46,7 +46,7 @@ def lake_sql(platform: Platform) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.register(f"{spec.layer}__{spec.name}", source)
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {spec.layer}")
             connection.execute(
-                f"CREATE VIEW {spec.full_name} AS SELECT * FROM {spec.layer}__{spec.name}"  # noqa: S608 - registry names
+                f"CREATE VIEW {spec.full_name} AS SELECT * FROM {spec.layer}__{spec.name}"
             )
         yield connection
 
@@ -59,5 +59,3 @@ def rows(connection: duckdb.DuckDBPyConnection, query: str, *parameters: Any) ->
 def scalar(connection: duckdb.DuckDBPyConnection, query: str, *parameters: Any) -> int:
     """The one number of a query."""
     return int(rows(connection, query, *parameters)[0][0] or 0)
-
-

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import DictRow
 
-from fraud_domain.rules import Catalogue, FixtureFailure, Rule
+from fraud_domain.rules import FixtureFailure, Rule
 from medallion_assets.defs.quality.finding import Finding
 
 DORMANT_AFTER = timedelta(days=30)

@@ -22,7 +22,7 @@ def key_is_unique(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> Finding:
     key = ", ".join(f'"{column}"' for column in spec.key)
     twice = rows(
         lake,
-        f"SELECT {key}, count(*) FROM {spec.full_name} GROUP BY ALL HAVING count(*) > 1 LIMIT {_SHOWN}",  # noqa: S608
+        f"SELECT {key}, count(*) FROM {spec.full_name} GROUP BY ALL HAVING count(*) > 1 LIMIT {_SHOWN}",
     )
     if twice:
         return Finding(False, f"key ({', '.join(spec.key)}) is not unique, such as {twice}")
@@ -33,7 +33,7 @@ def required_columns_filled(lake: duckdb.DuckDBPyConnection, spec: TableSpec) ->
     """Columns declared NOT NULL hold no null."""
     required = [c.name for c in spec.columns if not c.nullable]
     counts = ", ".join(f'count(*) FILTER (WHERE "{name}" IS NULL)' for name in required)
-    found = rows(lake, f"SELECT {counts} FROM {spec.full_name}")[0]  # noqa: S608
+    found = rows(lake, f"SELECT {counts} FROM {spec.full_name}")[0]
     empty = {name: count for name, count in zip(required, found, strict=True) if count}
     if empty:
         return Finding(False, f"nulls in required columns: {empty}")
@@ -50,11 +50,13 @@ def no_card_numbers(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> Finding
         # RE2 has no look-around: take every long run of digits and let Python judge it.
         candidates = rows(
             lake,
-            f"SELECT DISTINCT unnest(regexp_extract_all({guarded}, '[0-9]{{13,}}')) FROM {spec.full_name}",  # noqa: S608
+            f"SELECT DISTINCT unnest(regexp_extract_all({guarded}, '[0-9]{{13,}}')) FROM {spec.full_name}",
         )
         found = sum(1 for (digits,) in candidates if is_card_number(digits))
         if found:
-            return Finding(False, f"column {column.name} holds {found} different card numbers; their values are withheld")
+            return Finding(
+                False, f"column {column.name} holds {found} different card numbers; their values are withheld"
+            )
     return Finding(True, "no card numbers in any text column")
 
 

@@ -17,7 +17,8 @@ def desired_state(connection: psycopg.Connection[DictRow], application: str) -> 
     """What people want of an application; one nobody spoke about is wanted running."""
     connection.execute(_DESIRED, (application,))
     row = connection.execute(
-        "SELECT desired, generation, reason, updated_at FROM fraud.stream_control WHERE application = %s", (application,)
+        "SELECT desired, generation, reason, updated_at FROM fraud.stream_control WHERE application = %s",
+        (application,),
     ).fetchone()
     assert row is not None  # noqa: S101 - inserted above
     return Desired(row["desired"] == "running", row["generation"], row["reason"], row["updated_at"])
