@@ -85,6 +85,15 @@ def test_absent_jars_are_told(tmp_path: Path) -> None:
     assert jars.verify([jar], tmp_path) == (jar,)
 
 
+def test_two_versions_of_a_module_are_fetched_apart() -> None:
+    every = sorted({jar for members in jars.read_lock().values() for jar in members})
+    divided = jars.shares(every, 4)
+    assert sorted(jar for part in divided for jar in part) == every
+    for part in divided:
+        modules = [jar.coordinate.rpartition(":")[0] for jar in part]
+        assert len(set(modules)) == len(modules)
+
+
 def test_damaged_lock_says_how_to_get_it_back(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("{}")
     with pytest.raises(UserError, match="Restore it from git"):

@@ -70,12 +70,13 @@ def _detach(settings: Settings) -> None:
     from medallion_services.embedded.environment import stack_environment
     from medallion_services.embedded.owner import read_state
     from medallion_services.embedded.processes import log_tail, spawn
+    from medallion_services.embedded.up import make_directories
     from medallion_services.errors import UserError
 
     if (state := read_state(settings)) is not None:
         raise UserError(f"the stack in {settings.data_dir} already runs (process {state.pid}); see `medallion status`")
     log = settings.log_dir / "owner.log"
-    settings.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    make_directories(settings)
     owner: subprocess.Popen[bytes] = spawn(
         (sys.executable, "-m", "medallion_services", "up"),
         environment=stack_environment(settings),

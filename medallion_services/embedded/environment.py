@@ -8,6 +8,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ def stack_environment(
     environment[MARKER] = instance_id(settings)
     environment["SPARK_CONF_DIR"] = str(settings.run_dir / "spark-conf")
     environment["PYSPARK_PYTHON"] = sys.executable
+    if (pyspark := find_spec("pyspark")) is not None and pyspark.submodule_search_locations:
+        # Else spark-submit looks for it with whatever `python3` comes first.
+        environment["SPARK_HOME"] = pyspark.submodule_search_locations[0]
     scripts = [str(Path(sys.executable).parent)]
     if java_home is not None:
         environment["JAVA_HOME"] = str(java_home)

@@ -8,8 +8,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +38,8 @@ ROOTS: Mapping[str, tuple[str, ...]] = {
 
 _SUPERSEDED = frozenset({"shims"})
 """Part of RoaringBitmap < 1; PySpark ships RoaringBitmap 1.x, which contains it."""
+
+_DOWNLOADERS = 4
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -156,6 +160,48 @@ def verify(jars: Sequence[LockedJar], directory: Path) -> tuple[LockedJar, ...]:
     return tuple(absent)
 
 
+def shares(jars: Sequence[LockedJar], count: int) -> tuple[tuple[LockedJar, ...], ...]:
+    """Divide jars for `count` Ivys so that no two versions of a module meet: Ivy would drop the older one."""
+    parts: list[list[LockedJar]] = [[] for _ in range(count)]
+    seen: dict[str, int] = {}
+    for position, jar in enumerate(jars):
+        module = jar.coordinate.rpartition(":")[0]
+        wanted = position * count // len(jars)
+        part = (seen[module] + 1) % count if module in seen else wanted
+        seen[module] = part
+        parts[part].append(jar)
+    return tuple(tuple(part) for part in parts if part)
+
+
+def download(
+    absent: Sequence[LockedJar], directory: Path, settings: Settings, java: Java, on_file: Callable[[str], None]
+) -> None:
+    """Bring jars into `directory`, several Ivys at a time: each spends most of its time waiting for answers.
+
+    Raises:
+        UserError: one of them fails; what the others brought is kept.
+    """
+
+    def bring(number: int, jars: Sequence[LockedJar]) -> None:
+        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=directory) as scratch:
+            found = retrieve(
+                [Coordinate.parse(jar.coordinate) for jar in jars],
+                Path(scratch),
+                java=java,
+                cache=settings.cache_dir / "ivy" / str(number),
+                transitive=False,
+                ivy_settings=settings.ivy_settings,
+                on_file=on_file,
+            )
+            for jar in jars:
+                found[Coordinate.parse(jar.coordinate)].replace(directory / jar.file)
+
+    with ThreadPoolExecutor(max_workers=_DOWNLOADERS) as pool:
+        pending = [pool.submit(bring, number, jars) for number, jars in enumerate(shares(absent, _DOWNLOADERS))]
+    for each in pending:
+        each.result()
+
+
 def fetch(
     settings: Settings,
     java: Java,
@@ -170,26 +216,14 @@ def fetch(
         UserError: a download fails or a jar differs from the lock.
     """
     directory = settings.cache_dir / "jars"
-    sets = (lock or read_lock()).values()
+    jars = sorted({jar for members in (lock or read_lock()).values() for jar in members})
     with _exclusive(directory):
-        absent = [verify(jars, directory) for jars in sets]
-        if any(absent):
-            on_total(sum(map(len, absent)))
-        # A set at a time: asked for two versions of one module at once, Ivy evicts the older.
-        for missing in filter(None, absent):
-            with tempfile.TemporaryDirectory(prefix=".incoming-", dir=directory) as scratch:
-                found = retrieve(
-                    [Coordinate.parse(jar.coordinate) for jar in missing],
-                    Path(scratch),
-                    java=java,
-                    cache=settings.cache_dir / "ivy",
-                    transitive=False,
-                    ivy_settings=settings.ivy_settings,
-                    on_file=on_file,
-                )
-                for jar in missing:
-                    found[Coordinate.parse(jar.coordinate)].replace(directory / jar.file)
-            verify(missing, directory)
+        absent = verify(jars, directory)
+        if absent:
+            on_total(len(absent))
+            download(absent, directory, settings, java, on_file)
+            verify(absent, directory)
+            shutil.rmtree(settings.cache_dir / "ivy", ignore_errors=True)
     return directory
 
 

@@ -4,6 +4,7 @@ Whatever starts with that variable set, `spark-submit job.py` or `python job.py`
 Nothing secret is ever written here: Spark shows its configuration in its UI and event logs.
 """
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,7 +68,6 @@ def spark_defaults(settings: Settings, jars: tuple[Path, ...]) -> dict[str, str]
         "spark.ui.showConsoleProgress": "false",
         "spark.redaction.regex": "(?i)password|secret|token|dsn|sasl|access[.]?key",
         "spark.sql.warehouse.dir": str(settings.data_dir / "spark-warehouse"),
-        "spark.local.dir": str(settings.run_dir / "spark-tmp"),
     }
     if is_local(settings.checkpoint_root):
         # The default goes through FileContext, which never asks fs.file.impl.
@@ -84,6 +84,14 @@ def render(properties: Mapping[str, str]) -> str:
     )
 
 
+def spark_env(settings: Settings) -> str:
+    """What Spark reads from its environment only: the address of its web UI, and where scratch files go."""
+    if not settings.spark.master.startswith("local"):
+        return ""
+    scratch = shlex.quote(str(settings.run_dir / "spark-tmp"))
+    return f"export SPARK_LOCAL_IP=127.0.0.1\nexport SPARK_LOCAL_DIRS={scratch}\n"
+
+
 def write_spark_conf(settings: Settings) -> Path:
     """Write the configuration directory and return it (the value of SPARK_CONF_DIR)."""
     directory = settings.run_dir / "spark-conf"
@@ -91,9 +99,7 @@ def write_spark_conf(settings: Settings) -> Path:
     (settings.run_dir / "spark-tmp").mkdir(exist_ok=True)
     files = {"log4j2.properties": _LOG4J}
     files["spark-defaults.conf"] = render(spark_defaults(settings, jar_paths(settings, "spark")))
-    # Spark's web UI listens on SPARK_LOCAL_IP and nowhere else reads an address.
-    loopback = settings.spark.master.startswith("local")
-    files["spark-env.sh"] = "export SPARK_LOCAL_IP=127.0.0.1\n" if loopback else ""
+    files["spark-env.sh"] = spark_env(settings)
     for name, content in files.items():
         path = directory / name
         if not path.exists() or path.read_text(encoding="utf-8") != content:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 from medallion_services.embedded.component import Component, Stage
 from medallion_services.embedded.owner import ComponentState
@@ -28,27 +27,12 @@ from medallion_services.embedded.processes import (
     tree,
     wait_gone,
 )
+from medallion_services.embedded.reporter import Reporter
 from medallion_services.errors import UserError
 
 _POLL_SECONDS = 0.2
 _BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STABLE_SECONDS = 60.0
-
-
-class Reporter(Protocol):
-    """Where the supervisor says what happens."""
-
-    def starting(self, name: str) -> None:
-        """A component is being started."""
-
-    def ready(self, name: str, seconds: float) -> None:
-        """It answers."""
-
-    def died(self, name: str, code: int | None, delay: float, log: Path) -> None:
-        """It ended by itself and is started again after `delay` seconds."""
-
-    def stopping(self, name: str) -> None:
-        """It is being stopped."""
 
 
 class StopRequested(Exception):

@@ -16,10 +16,11 @@ from medallion_services.embedded.environment import instance_id
 from medallion_services.embedded.java import Java, find_java
 from medallion_services.embedded.owner import ComponentState, OwnerState, ownership, read_state, write_state
 from medallion_services.embedded.processes import ProcessId, end_marked, signal_all, wait_gone
+from medallion_services.embedded.reporter import Reporter
 from medallion_services.embedded.secrets import ensure_secrets
 from medallion_services.embedded.spark_conf import write_spark_conf
 from medallion_services.embedded.stack import Extension, build_stages, prepare_external
-from medallion_services.embedded.supervisor import Reporter, StopRequested, Supervisor
+from medallion_services.embedded.supervisor import StopRequested, Supervisor
 
 LEFTOVER_GRACE = 20.0
 OWNER_GRACE = 180.0
@@ -42,7 +43,8 @@ class Progress(Reporter, Protocol):
         """One of them came."""
 
 
-def _make_directories(settings: Settings) -> None:
+def make_directories(settings: Settings) -> None:
+    """Make the data directory and what every start needs in it."""
     # As root PostgreSQL runs as somebody else, who has to pass through; he cannot list it.
     settings.data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
     settings.run_dir.mkdir(exist_ok=True)
@@ -55,7 +57,7 @@ def prepare(settings: Settings, progress: Progress) -> Java:
     Raises:
         UserError: no Java, no network for missing jars, a jar that is not what was locked.
     """
-    _make_directories(settings)
+    make_directories(settings)
     ensure_secrets(settings)
     java = find_java(settings)
     progress.java(java)
@@ -83,7 +85,7 @@ def running_stack(settings: Settings, progress: Progress, extension: Extension |
         UserError: the data directory has an owner, or something cannot be started.
         StopRequested: a signal came while starting.
     """
-    _make_directories(settings)
+    make_directories(settings)
     with ownership(settings):
         supervisor = Supervisor((), settings.log_dir, progress, on_change=_publisher(settings))
         supervisor.handle_signals()
