@@ -6,6 +6,7 @@ Spark schemas, Dagster assets, data-quality checks, database documentation and t
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from fraud_domain.contract import AMOUNT_PRECISION, AMOUNT_SCALE, FieldSpec, FraudLabel, Transaction, field_specs
 
@@ -68,9 +69,26 @@ class TableSpec:
         return tuple(column.name for column in self.columns)
 
     @property
-    def ddl(self) -> str:
-        """Columns as a Spark DDL schema."""
-        return ", ".join(f"`{c.name}` {c.type}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
+    def delta_schema(self) -> dict[str, Any]:
+        """Columns as the schema that Delta's protocol writes into its log."""
+        return {"type": "struct", "fields": [_delta_field(c.name, c.type, c.nullable) for c in self.columns]}
+
+
+_DELTA_NAMES = {"int": "integer", "bigint": "long"}
+
+
+def _delta_field(name: str, type_: str, nullable: bool = True) -> dict[str, Any]:
+    return {"name": name, "type": _delta_type(type_), "nullable": nullable, "metadata": {}}
+
+
+def _delta_type(name: str) -> Any:
+    if name.startswith("array<"):
+        element = _delta_type(name.removeprefix("array<").removesuffix(">"))
+        return {"type": "array", "elementType": element, "containsNull": True}
+    if name.startswith("struct<"):
+        fields = (field.split(":", 1) for field in name.removeprefix("struct<").removesuffix(">").split(","))
+        return {"type": "struct", "fields": [_delta_field(key, kind) for key, kind in fields]}
+    return _DELTA_NAMES.get(name, name)
 
 
 def contract_columns(specs: tuple[FieldSpec, ...]) -> tuple[Column, ...]:

@@ -49,14 +49,17 @@ class RuleSet:
     settings: RuleSettings
 
 
-_ENGINES: dict[str, Engine] = {}
+_KEEP_QUIET_CUSTOMERS = timedelta(days=400)
+"""Rules on dormant cards look back further than `history_days`; after this a customer starts anew."""
+
+_ENGINES: dict[tuple[str, str], Engine] = {}
 
 
 def _engine(rules: RuleSet) -> Engine:
-    version = rules.catalogue.version
-    if version not in _ENGINES:
-        _ENGINES[version] = Engine(rules.catalogue, rules.settings)
-    return _ENGINES[version]
+    key = (rules.catalogue.version, rules.settings.model_dump_json())
+    if key not in _ENGINES:
+        _ENGINES[key] = Engine(rules.catalogue, rules.settings)
+    return _ENGINES[key]
 
 
 @lru_cache(maxsize=8)
@@ -91,12 +94,11 @@ class DecideCustomer(StatefulProcessor):
     def init(self, handle: StatefulProcessorHandle) -> None:
         """Open the state; histories of customers who went away expire."""
         self._engine = _engine(self._rules)
-        keep = timedelta(days=self._rules.settings.history_days)
-        self._history = handle.getValueState("history", _STATE, int(keep.total_seconds() * 1000))
+        self._history = handle.getValueState("history", _STATE, int(_KEEP_QUIET_CUSTOMERS.total_seconds() * 1000))
 
     def handleInputRows(self, key: Any, rows: Iterator[Row], timerValues: Any) -> Iterator[Row]:
         """Judge a batch's rows of one customer in log order."""
-        stored = self._history.get() if self._history.exists() else None
+        stored = self._history.get()
         history = History.load(stored[0]) if stored else self._engine.new_history()
         events = [dict(zip(_INPUT, row, strict=True)) for row in rows]
         events.sort(key=lambda event: (event["partition"], event["offset"]))

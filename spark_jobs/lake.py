@@ -5,18 +5,21 @@ batch id, so Delta skips a batch it already holds. The generation is the query i
 checkpoint: with a constant id, a lost checkpoint would make Delta skip new data.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from delta.tables import DeltaTable
+from deltalake import DeltaTable as DeltaLog
+from deltalake import Schema
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraud_domain.tables import TableSpec, location
 from spark_jobs.schemas import table_schema
 
-_PROPERTIES = {"delta.checkpointInterval": "50", "delta.enableDeletionVectors": "false"}
+_PROPERTIES: dict[str, str | None] = {"delta.checkpointInterval": "50", "delta.enableDeletionVectors": "false"}
 _TXN = "spark.databricks.delta.write.txn"
 
 
@@ -42,9 +45,21 @@ def current_generation(frame: DataFrame) -> str:
 
 
 def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
-    """Create the table as the registry describes it if it is missing; returns its location."""
+    """Create the table as the registry describes it if it is missing; returns its location.
+
+    On a local lake delta-rs does it in milliseconds; a cold Spark needs seconds for each table.
+    """
     path = location(lake_root, spec)
-    if DeltaTable.isDeltaTable(spark, path):
+    if "://" not in path:
+        DeltaLog.create(
+            path,
+            schema=Schema.from_json(json.dumps(spec.delta_schema)),
+            mode="ignore",
+            partition_by=list(spec.partition_by),
+            name=spec.full_name,
+            description=spec.description,
+            configuration=_PROPERTIES,
+        )
         return path
     builder = (
         DeltaTable.createIfNotExists(spark).location(path).addColumns(table_schema(spec)).comment(spec.description)

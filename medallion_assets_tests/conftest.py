@@ -1,4 +1,4 @@
-"""One Spark session for all Spark tests, configured by the same generated files as the product."""
+"""One Spark session for all tests that need one, configured by the same generated files as the product."""
 
 import os
 from collections.abc import Iterator

@@ -1,0 +1,212 @@
+"""From the generator to alerts on real servers, compared with the oracle exactly."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from fraud_domain.cards import find_card_numbers
+from fraud_domain.rules import Decision, alert_id
+from fraud_domain.settings import Settings
+from fraud_domain.tables import delta_tables, location, table
+from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from medallion_assets.defs.quality.lake_sql import lake_sql
+from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
+from medallion_assets.platform import Platform
+from medallion_assets_tests.integration.conftest import fresh_settings, running
+from medallion_assets_tests.pipeline import AVAILABLE_NOW, database, drain, drain_all, expected_decisions, messages
+from medallion_services.embedded import kafka, postgres
+from medallion_services.embedded.java import Java
+from medallion_services.embedded.stack import prepare_database
+from medallion_services.generator.noise import Noise
+from medallion_services.generator.oracle import OracleFile
+from medallion_services.generator.producer import KafkaSink
+from medallion_services.generator.timeline import Plan, Timeline
+from medallion_services.generator.world import World
+
+SEED = 20261124
+CUSTOMERS = 120
+HISTORY_DAYS, LIVE_SECONDS, LIVE_RATE = 25, 1800.0, 0.5
+A_CARD = "4111111111111111"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A finished pipeline and what should have come out of it."""
+
+    settings: Settings
+    expected: dict[str, Decision]
+    truth: list[dict[str, object]]
+
+
+def produce(settings: Settings, oracle: Path) -> None:
+    """A month of ordinary life, then half an hour full of fraud, with everything that goes wrong on the way."""
+    now = time.time()
+    world = World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
+    past = Timeline(world, Plan(1, SEED, fraud_share=0.0, run_id="past"))
+    live_plan = Plan(
+        LIVE_RATE,
+        SEED,
+        fraud_share=0.5,
+        run_id="live",
+        noise=Noise(duplicates=0.05, out_of_order=0.05, late=0.02, malformed=0.05),
+    )
+    live = Timeline(world, live_plan)
+    start = now - LIVE_SECONDS
+    with KafkaSink(settings) as sink, OracleFile(oracle) as truth:
+        history = past.emissions(start - HISTORY_DAYS * 86_400, start, CUSTOMERS * 12 / (HISTORY_DAYS * 86_400))
+        for emissions in (history, live.emissions(start, now), live.remaining()):
+            for emission in emissions:
+                sink.send(emission)
+                truth.note(emission)
+
+
+@pytest.fixture(scope="module")
+def ran(spark: SparkSession, java: Java, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """The whole pipeline, run to the end on servers of its own."""
+    with fresh_settings() as fresh:
+        settings = Settings.model_validate(fresh.model_dump() | {"streams": AVAILABLE_NOW})
+        with running(settings, postgres.component(settings)), running(settings, kafka.component(settings, java)):
+            prepare_database(settings)
+            oracle = tmp_path_factory.mktemp("oracle") / "truth.jsonl"
+            produce(settings, oracle)
+            drain_all(spark, settings)
+            truth = [json.loads(line) for line in oracle.read_text(encoding="utf-8").splitlines()]
+            yield Ran(settings, expected_decisions(settings), truth)
+
+
+def lake_rows(settings: Settings, name: str, columns: list[str] | None = None) -> list[dict[str, object]]:
+    """Rows of a Delta table read without a JVM."""
+    return DeltaTable(location(settings.lake_root, table(name))).to_pyarrow_table(columns=columns).to_pylist()
+
+
+def test_the_scene_is_worth_it(ran: Ran) -> None:
+    """The traffic really holds fraud, honest look-alikes, repeats, damage, lateness and disorder."""
+    kinds = Counter((line["kind"], line["fraud"]) for line in ran.truth)
+    assert kinds["event", True] > 100
+    assert kinds["malformed", False] > 20
+    assert sum(count for (kind, _), count in kinds.items() if kind == "duplicate") > 20
+    assert lake_rows(ran.settings, "silver.late_transactions", ["transaction_id"])
+    assert len({d.typology for d in ran.expected.values() if d.alert}) >= 6
+
+
+def test_no_alert_is_lost_doubled_or_different(ran: Ran) -> None:
+    wanted = {alert_id(d): d for d in ran.expected.values() if d.alert}
+    with database(ran.settings) as connection:
+        rows = connection.execute("SELECT * FROM fraud.alerts").fetchall()
+    assert {row["alert_id"] for row in rows} == set(wanted)
+    for row in rows:
+        decision = wanted[row["alert_id"]]
+        assert (row["score"], row["level"], row["typology"]) == (decision.score, decision.level, decision.typology)
+        assert row["reasons"] == json.loads(json.dumps(decision.as_json()["reasons"]))
+        assert row["rule_set_version"] == decision.rule_set_version
+
+
+def test_every_transaction_has_one_decision_in_the_log(ran: Ran) -> None:
+    rows = lake_rows(ran.settings, "gold.fraud_decisions", ["transaction_id", "score", "reasons", "abstained"])
+    assert len(rows) == len(ran.expected)
+    for row in rows:
+        decision = ran.expected[str(row["transaction_id"])]
+        assert row["score"] == decision.score
+        assert json.loads(str(row["reasons"])) == json.loads(json.dumps(decision.as_json()["reasons"]))
+        assert row["abstained"] == list(decision.abstained)
+
+
+def test_bronze_is_silver_plus_quarantine_plus_duplicates(ran: Ran) -> None:
+    kinds = Counter(line["kind"] for line in ran.truth if line["topic"] == "transactions")
+    bronze = lake_rows(ran.settings, "bronze.transactions", ["offset"])
+    silver = lake_rows(ran.settings, "silver.transactions", ["transaction_id"])
+    quarantine = [r for r in lake_rows(ran.settings, "silver.quarantine", ["topic"]) if r["topic"] == "transactions"]
+    assert len(bronze) == sum(kinds.values())
+    assert len(silver) == kinds["event"]
+    assert len(quarantine) == kinds["malformed"]
+    assert len(bronze) == len(silver) + len(quarantine) + kinds["duplicate"]
+    assert {r["transaction_id"] for r in silver} == set(ran.expected)
+
+
+def test_lateness_is_what_the_generator_did(ran: Ran) -> None:
+    late = {r["transaction_id"] for r in lake_rows(ran.settings, "silver.late_transactions", ["transaction_id"])}
+    marked = {r["transaction_id"] for r in lake_rows(ran.settings, "silver.transactions") if r["is_late"]}
+    assert late == marked
+    counted = sum(
+        int(str(r["late"]))
+        for r in lake_rows(ran.settings, "gold.transaction_metrics_hour", ["dimension", "late"])
+        if r["dimension"] == "all"
+    )
+    assert counted == len(late)
+
+
+def test_labels_are_apart_and_complete(ran: Ran) -> None:
+    labels = {line["transaction_id"] for line in ran.truth if line["kind"] == "label"}
+    assert {r["transaction_id"] for r in lake_rows(ran.settings, "silver.labels", ["transaction_id"])} == labels
+    assert not any(
+        b"fraud" in bytes(m.value()).lower()
+        for m in messages(ran.settings, "transactions")
+        if b"is_fraud" not in m.value()
+    )
+
+
+def test_every_check_of_every_table_passes(ran: Ran) -> None:
+    platform = Platform(ran.settings)
+    failed = []
+    with lake_sql(platform) as lake, platform.database() as connection:
+        view = View(lake, connection, datetime.now(UTC) + timedelta(hours=1))
+        for spec in delta_tables():
+            findings = {name: check(lake, spec) for name, check in LAKE_CHECKS.items()}
+            findings["schema"] = schema_matches(platform.delta(spec), spec)
+            failed += [(spec.full_name, name, f.text) for name, f in findings.items() if not f.passed]
+        for name, invariants in INVARIANTS.items():
+            for check_name, invariant in invariants.items():
+                finding = invariant(view)
+                if not finding.passed:
+                    failed.append((name, check_name, finding.text))
+    assert not [f for f in failed if f[1] != "share_within_limit"]
+
+
+def test_window_metrics_equal_a_recount(ran: Ran) -> None:
+    with lake_sql(Platform(ran.settings)) as lake:
+        recount = lake.execute(
+            "SELECT date_trunc('hour', event_time), channel, count(*),"
+            " sum(amount) FILTER (WHERE amount > 0 AND status = 'APPROVED')"
+            " FROM silver.transactions GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        metrics = lake.execute(
+            "SELECT window_start, value, transactions, amount FROM gold.transaction_metrics_hour"
+            " WHERE dimension = 'channel' ORDER BY ALL"
+        ).fetchall()
+    assert [(*row[:3], row[3] or Decimal(0)) for row in recount] == metrics
+
+
+def test_replaying_everything_changes_nothing(ran: Ran, spark: SparkSession) -> None:
+    """A second run finds no new rows: same alerts, same rows, same ledger."""
+    before = state(ran.settings)
+    drain(spark, ran.settings, *("alerts", "bronze", "silver", "gold"))
+    assert state(ran.settings) == before
+
+
+def state(settings: Settings) -> dict[str, int]:
+    """Row counts of everything."""
+    counts = {spec.full_name: len(lake_rows(settings, spec.full_name, [spec.key[0]])) for spec in delta_tables()}
+    with database(settings) as connection:
+        for name in ("alerts", "outbox", "batch_ledger"):
+            row = connection.execute(f"SELECT count(*) AS n FROM fraud.{name}").fetchone()  # noqa: S608
+            counts[name] = row["n"] if row else -1
+    return counts
+
+
+def test_no_card_number_is_on_disk(ran: Ran) -> None:
+    """Not in the lake, the checkpoints, Kafka's log, the database's files or our logs."""
+    assert list(find_card_numbers(f"x {A_CARD} y")) == [A_CARD], "the scanner itself works"
+    found = []
+    for path in ran.settings.data_dir.rglob("*"):
+        if path.is_file() and path.suffix not in {".jar", ".parquet", ".crc"} and path.stat().st_size < 50_000_000:
+            found += [path for _ in find_card_numbers(path.read_bytes().decode("latin-1"))]
+    assert not found, sorted({str(path.relative_to(ran.settings.data_dir)) for path in found})[:10]

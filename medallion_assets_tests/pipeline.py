@@ -1,0 +1,119 @@
+"""The pipeline under test: the product's own streams on real servers, driven until they have read everything."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import psycopg
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from psycopg.rows import DictRow, dict_row
+from pydantic import ValidationError
+from pyspark.sql import SparkSession
+
+from fraud_domain.contract import EDGE_ONLY_FIELDS, LEAKAGE_FIELDS, REFUSED_FIELDS, SCHEMA_VERSION, Transaction
+from fraud_domain.rules import Decision, load_catalogue
+from fraud_domain.settings import Settings
+from medallion_assets_tests.reference_evaluator import ReferenceEvaluator
+from spark_jobs import streaming_bronze, streaming_gold, streaming_silver, streaming_to_postgres
+from spark_jobs.runtime import Start
+
+STARTS: dict[str, Start] = {
+    "alerts": streaming_to_postgres.start,
+    "bronze": streaming_bronze.start,
+    "silver": streaming_silver.start,
+    "gold": streaming_gold.start,
+}
+AVAILABLE_NOW = {name: {"mode": "availableNow"} for name in STARTS}
+TOLERANCE_SECONDS = 300
+
+
+def drain(spark: SparkSession, settings: Settings, *streams: str) -> None:
+    """Run streams one after another until each has read all there is."""
+    for name in streams:
+        epoch = take_lease(settings, name)
+        for query in STARTS[name](spark, settings, epoch):
+            query.awaitTermination()
+
+
+def drain_all(spark: SparkSession, settings: Settings) -> None:
+    """Everything from Kafka to gold; gold twice, because its rule metrics read its decisions."""
+    drain(spark, settings, "alerts", "bronze", "silver", "gold", "gold")
+
+
+def take_lease(settings: Settings, stream: str) -> int:
+    """Make this process the stream's writer; returns the epoch."""
+    with psycopg.connect(**settings.postgres_parameters("fraud_writer"), autocommit=True) as connection:
+        row = connection.execute(
+            "INSERT INTO fraud.stream_lease AS l (stream, epoch, holder) VALUES (%s, 1, 'test')"
+            " ON CONFLICT (stream) DO UPDATE SET epoch = l.epoch + 1 RETURNING epoch",
+            (stream,),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def database(settings: Settings, role: str = "fraud_reader") -> psycopg.Connection[DictRow]:
+    """A connection of a test."""
+    return psycopg.connect(**settings.postgres_parameters(role), row_factory=dict_row, autocommit=True)
+
+
+def messages(settings: Settings, topic: str) -> Iterator[Any]:
+    """Every message of a topic, partition by partition, in offset order."""
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka_bootstrap, "group.id": "test", "enable.auto.commit": False}
+    )
+    try:
+        for partition in range(settings.kafka.partitions):
+            _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+            position = 0
+            while position < end:
+                message = consumer.poll(10)
+                assert message is not None, f"{topic}/{partition} stopped at {position} of {end}"
+                assert message.error() is None
+                position = message.offset() + 1
+                yield message
+    finally:
+        consumer.close()
+
+
+def accepted(value: bytes, kafka_timestamp_ms: int) -> Transaction | None:
+    """The transaction of a message by the pydantic contract, or None; the oracle of Spark's contract."""
+    try:
+        document = orjson.loads(value)
+        transaction = Transaction.model_validate(document)
+    except (orjson.JSONDecodeError, ValidationError):
+        return None
+    if not set(document).isdisjoint(EDGE_ONLY_FIELDS | REFUSED_FIELDS | LEAKAGE_FIELDS):
+        return None
+    if (transaction.schema_version or 1) > SCHEMA_VERSION:
+        return None
+    ahead = transaction.event_time.timestamp() - kafka_timestamp_ms / 1000
+    return None if ahead > TOLERANCE_SECONDS else transaction
+
+
+def expected_decisions(settings: Settings) -> dict[str, Decision]:
+    """What the slow reference evaluator decides about every message of the topic, in log order."""
+    evaluator = ReferenceEvaluator(load_catalogue(settings.rules.directory), settings.rules)
+    arrived: dict[str, list[dict[str, Any]]] = {}
+    decisions = {}
+    for message in messages(settings, "transactions"):
+        transaction = accepted(message.value(), message.timestamp()[1])
+        if transaction is None:
+            continue
+        event = transaction.model_dump(mode="python")
+        event["event_time"] = micros(transaction.event_time)
+        event = {key: str(value) if isinstance(value, str) else value for key, value in event.items()}
+        before = arrived.setdefault(transaction.customer_id, [])
+        decision = evaluator.decide(before, event)
+        if decision is not None:
+            decisions[transaction.transaction_id] = decision
+            before.append(event)
+    return decisions
+
+
+def micros(moment: datetime) -> int:
+    """Epoch microseconds, exactly."""
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
