@@ -6,7 +6,6 @@ what came before it in Kafka: the same after every restart, whatever the batches
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,9 +48,6 @@ class RuleSet:
     settings: RuleSettings
 
 
-_KEEP_QUIET_CUSTOMERS = timedelta(days=400)
-"""Rules on dormant cards look back further than `history_days`; after this a customer starts anew."""
-
 _ENGINES: dict[tuple[str, str], Engine] = {}
 
 
@@ -92,9 +88,13 @@ class DecideCustomer(StatefulProcessor):
         self._rules = rules
 
     def init(self, handle: StatefulProcessorHandle) -> None:
-        """Open the state; histories of customers who went away expire."""
+        """Open the state.
+
+        No TTL: a processing-time TTL makes Spark run empty batches without end (2,365 in ten minutes, measured),
+        and an availableNow run never ends. Each history is bounded by count and age instead.
+        """
         self._engine = _engine(self._rules)
-        self._history = handle.getValueState("history", _STATE, int(_KEEP_QUIET_CUSTOMERS.total_seconds() * 1000))
+        self._history = handle.getValueState("history", _STATE)
 
     def handleInputRows(self, key: Any, rows: Iterator[Row], timerValues: Any) -> Iterator[Row]:
         """Judge a batch's rows of one customer in log order."""
@@ -117,6 +117,6 @@ def decide(transactions: DataFrame, rules: RuleSet) -> DataFrame:
     micros = {name: F.unix_micros(name) for name in _TIMES}
     narrow = transactions.withColumns(micros).select(*_INPUT)
     decided = narrow.groupBy("customer_id").transformWithState(
-        DecideCustomer(rules), _OUTPUT, "append", "ProcessingTime"
+        DecideCustomer(rules), _OUTPUT, "append", "None"
     )
     return decided.withColumns({name: F.timestamp_micros(name) for name in _TIMES})

@@ -158,7 +158,7 @@ GRANT SELECT, INSERT ON fraud.alerts, fraud.batch_ledger, fraud.outbox, fraud.st
 GRANT DELETE ON fraud.stream_progress TO fraud_writer;
 GRANT SELECT ON fraud.notification_route TO fraud_writer, fraud_notifier;
 GRANT SELECT, INSERT, UPDATE ON fraud.stream_lease, fraud.stream_control, fraud.stream_heartbeat TO fraud_writer;
-GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA mart TO fraud_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA mart TO fraud_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA fraud TO fraud_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA mart TO fraud_reader;
 GRANT SELECT ON fraud.alerts TO fraud_notifier;
