@@ -2,7 +2,6 @@
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
-PACKAGES := fraud_domain spark_jobs medallion_services medallion_assets
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status test check format bench
@@ -33,7 +32,7 @@ test: .venv/.synced  ## Run every test, with real servers
 check: .venv/.synced  ## Lint, types, architecture and the tests without a JVM
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	$(RUN) mypy $(PACKAGES)
+	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) pytest medallion_assets_tests/unit
 

@@ -269,14 +269,14 @@ def field_specs(model: type[Event]) -> tuple[FieldSpec, ...]:
         constraints = _constraints(metadata + list(info.metadata))
         if plain is AwareDatetime:
             plain = datetime
-        is_enum = issubclass(plain, StrEnum)
+        values = tuple(member.value for member in plain) if issubclass(plain, StrEnum) else ()
         specs.append(
             FieldSpec(
                 name=name,
-                kind="enum" if is_enum else _KINDS[plain],
+                kind="enum" if values else _KINDS[plain],
                 required=info.is_required(),
                 description=info.description or "",
-                values=tuple(plain) if is_enum else (),
+                values=values,
                 **constraints,
             )
         )

@@ -7,6 +7,7 @@ never environment defaults: they are files in `secrets_dir`, one per secret, mad
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -214,7 +215,7 @@ class Settings(BaseSettings):
                 f"secret '{name}' not found at {path}; `medallion up` makes it, or write the file yourself (mode 0600)"
             ) from None
 
-    def postgres_parameters(self, role: str) -> dict[str, str | int]:
+    def postgres_parameters(self, role: str) -> dict[str, Any]:
         """Connection keywords for psycopg as `role` (fraud_writer, fraud_reader, ...).
 
         Raises:

@@ -72,7 +72,9 @@ def messages(settings: Settings, topic: str) -> Iterator[Any]:
                 message = consumer.poll(10)
                 assert message is not None, f"{topic}/{partition} stopped at {position} of {end}"
                 assert message.error() is None
-                position = message.offset() + 1
+                offset = message.offset()
+                assert offset is not None
+                position = offset + 1
                 yield message
     finally:
         consumer.close()

@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from fraud_domain.tables import table
 from spark_jobs.lake import Batch
-from spark_jobs.lease import FencedError, check_epoch
+from spark_jobs.lease import FencedError, Parameters, check_epoch
 
 _GENERATED = {"detected_at", "status"}
 ALERT_COLUMNS = tuple(c for c in table("alerts.alerts").column_names if c not in _GENERATED)
@@ -104,7 +104,7 @@ class AlertSink:
         return False
 
 
-def open_sink(parameters: dict[str, str | int], stream: str, epoch: int) -> AlertSink:
+def open_sink(parameters: Parameters, stream: str, epoch: int) -> AlertSink:
     """A sink with its own small connection pool."""
     pool: ConnectionPool[psycopg.Connection[tuple[Any, ...]]] = ConnectionPool(
         kwargs={**parameters, "application_name": f"medallion-{stream}"},

@@ -96,7 +96,9 @@ class DecideCustomer(StatefulProcessor):
         self._engine = _engine(self._rules)
         self._history = handle.getValueState("history", _STATE)
 
-    def handleInputRows(self, key: Any, rows: Iterator[Row], timerValues: Any) -> Iterator[Row]:
+    def handleInputRows(  # type: ignore[override]  # declared for pandas and Row at once; this operator runs on Row
+        self, key: Any, rows: Iterator[Row], timerValues: Any
+    ) -> Iterator[Row]:
         """Judge a batch's rows of one customer in log order."""
         stored = self._history.get()
         history = History.load(stored[0]) if stored else self._engine.new_history()
@@ -116,7 +118,5 @@ def decide(transactions: DataFrame, rules: RuleSet) -> DataFrame:
     """Valid transactions to decisions (`DECISION_COLUMNS`), stateful by customer."""
     micros = {name: F.unix_micros(name) for name in _TIMES}
     narrow = transactions.withColumns(micros).select(*_INPUT)
-    decided = narrow.groupBy("customer_id").transformWithState(
-        DecideCustomer(rules), _OUTPUT, "append", "None"
-    )
+    decided = narrow.groupBy("customer_id").transformWithState(DecideCustomer(rules), _OUTPUT, "append", "None")
     return decided.withColumns({name: F.timestamp_micros(name) for name in _TIMES})

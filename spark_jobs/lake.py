@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from fraud_domain.tables import TableSpec, location
 from spark_jobs.schemas import table_schema
 
-_PROPERTIES: dict[str, str | None] = {"delta.checkpointInterval": "50", "delta.enableDeletionVectors": "false"}
+_PROPERTIES = {"delta.checkpointInterval": "50", "delta.enableDeletionVectors": "false"}
 _TXN = "spark.databricks.delta.write.txn"
 
 

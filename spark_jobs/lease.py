@@ -10,7 +10,9 @@ from typing import Any, Self
 
 import psycopg
 
-Parameters = dict[str, str | int]
+Parameters = dict[str, Any]
+"""Keywords of `psycopg.connect`."""
+
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('medallion.stream.' || %s, 0))"
 
 

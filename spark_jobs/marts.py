@@ -8,8 +8,7 @@ from psycopg import sql
 
 from fraud_domain.tables import TableSpec
 from spark_jobs.lake import Additive, Batch
-
-Parameters = dict[str, str | int]
+from spark_jobs.lease import Parameters
 
 
 def _qualified(spec: TableSpec) -> sql.Composable:

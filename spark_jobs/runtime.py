@@ -20,7 +20,7 @@ import orjson
 import psutil
 import psycopg
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.settings import MissingSecretError, Settings
 from spark_jobs.heartbeat import Heartbeat
@@ -88,10 +88,15 @@ class _Application:
         started = threading.Event()
         beating = threading.Thread(target=self._beat_while_starting, args=(started,), daemon=True)
         beating.start()
+
+        def on_started() -> None:
+            started.set()
+            beating.join()
+
         spark = SparkSession.builder.appName(f"medallion-{self.heartbeat.application}").getOrCreate()
         spark.sparkContext.setLogLevel("WARN")
         try:
-            return self._run(spark, lambda: (started.set(), beating.join()))
+            return self._run(spark, on_started)
         finally:
             started.set()
             spark.stop()
@@ -104,7 +109,7 @@ class _Application:
                 with contextlib.suppress(psycopg.OperationalError):
                     self.heartbeat.beat(stream, "starting")
 
-    def _run(self, spark: SparkSession, on_started: Callable[[], object]) -> int:
+    def _run(self, spark: SparkSession, on_started: Callable[[], None]) -> int:
         failure = ""
         try:
             for stream, start in self.streams.items():

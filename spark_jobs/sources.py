@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.streaming import DataStreamWriter
+from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from fraud_domain.settings import Settings, Trigger, TriggerMode
 from fraud_domain.tables import TableSpec, location

@@ -160,9 +160,10 @@ def test_unknown_topic_is_not_made_by_a_typing_mistake(kafka: Settings) -> None:
 
 def test_servers_listen_on_loopback_only(postgres: Settings, kafka: Settings) -> None:
     ports = {postgres.postgres.port, kafka.kafka.port, kafka.kafka.controller_port}
-    listening = [c.laddr for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr[1] in ports]
-    assert {address[1] for address in listening} == ports
-    assert {address[0].removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+    sockets = [c.laddr for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr]
+    listening = [address for address in sockets if address.port in ports]
+    assert {address.port for address in listening} == ports
+    assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
 
 
 def test_kafka_survives_kill_nine(kafka: Settings, kafka_server: Supervisor) -> None:

@@ -85,7 +85,10 @@ def ran(spark: SparkSession, java: Java, tmp_path_factory: pytest.TempPathFactor
 
 def lake_rows(settings: Settings, name: str, columns: list[str] | None = None) -> list[dict[str, object]]:
     """Rows of a Delta table read without a JVM."""
-    return DeltaTable(location(settings.lake_root, table(name))).to_pyarrow_table(columns=columns).to_pylist()
+    found: list[dict[str, object]] = (
+        DeltaTable(location(settings.lake_root, table(name))).to_pyarrow_table(columns=columns).to_pylist()
+    )
+    return found
 
 
 def test_the_scene_is_worth_it(ran: Ran) -> None:

@@ -41,7 +41,7 @@ def test_stream_is_judged_by_its_heartbeat(row: dict[str, Any] | None, healthy: 
 
 def test_wrong_setting_is_named_by_its_variable() -> None:
     with pytest.raises(ValidationError) as caught:
-        Settings(kafka={"port": "abc"})  # type: ignore[arg-type]
+        Settings(kafka={"port": "abc"})
     message = explain(caught.value)
     assert message is not None
     assert "MEDALLION_KAFKA__PORT='abc'" in message

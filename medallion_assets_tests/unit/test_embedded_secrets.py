@@ -37,7 +37,7 @@ def test_rotated_key_gets_a_file_of_its_own(tmp_path: Path) -> None:
 
 
 def test_password_of_an_external_administrator_is_not_invented(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, postgres={"host": "db.example"})  # type: ignore[arg-type]
+    settings = Settings(data_dir=tmp_path, postgres={"host": "db.example"})
     assert "postgres_admin" not in ensure_secrets(settings)
     with pytest.raises(MissingSecretError):
         settings.secret("postgres_admin")

@@ -26,7 +26,7 @@ def test_local_checkpoint_manager_is_for_local_checkpoints_only(uri: str, local:
 
 
 def test_cluster_driver_is_not_bound_to_loopback() -> None:
-    cluster = Settings(spark={"master": "spark://host:7077"})  # type: ignore[arg-type]
+    cluster = Settings(spark={"master": "spark://host:7077"})
     assert "spark.driver.bindAddress" not in spark_defaults(cluster, JARS)
     assert spark_defaults(Settings(), JARS)["spark.driver.bindAddress"] == "127.0.0.1"
 

@@ -5,6 +5,7 @@ the connection, never by argv or URL.
 """
 
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -44,7 +45,7 @@ def prepare(settings: Settings) -> None:
     migrate(settings)
 
 
-def admin_parameters(settings: Settings) -> dict[str, str | int]:
+def admin_parameters(settings: Settings) -> dict[str, Any]:
     """Connection keywords of the server's administrator."""
     return {
         "host": settings.postgres_host,

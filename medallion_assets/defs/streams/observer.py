@@ -46,7 +46,7 @@ def observe_delta(platform: Platform, spec: TableSpec) -> tuple[Any, dict[str, A
     if delta is None:
         return None
     actions = delta.get_add_actions(flatten=True)
-    rows = pc.sum(actions["num_records"]).as_py() or 0  # type: ignore[attr-defined]
+    rows = pc.sum(actions["num_records"]).as_py() or 0
     newest = delta.history(1)[0]
     if not rows:
         return None
@@ -55,7 +55,7 @@ def observe_delta(platform: Platform, spec: TableSpec) -> tuple[Any, dict[str, A
         "dagster/last_updated_timestamp": dg.MetadataValue.timestamp(newest["timestamp"] / 1000),
         "delta version": delta.version(),
         "files": actions.num_rows,
-        "bytes": pc.sum(actions["size_bytes"]).as_py(),  # type: ignore[attr-defined]
+        "bytes": pc.sum(actions["size_bytes"]).as_py(),
         "last operation": newest.get("operation", ""),
     }
 
