@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-PAN_PATTERN = r"(?<![0-9])(?:4[0-9]{12}|[2-6][0-9]{13,18})(?![0-9])"
-"""13-19 digits in the ranges that schemes issue (ISO/IEC 7812). Leading 1 is left out on purpose: it
-would hit epoch milliseconds and microseconds. Java and Python read this expression alike."""
+PAN_PATTERN = r"(?<![0-9A-Za-z.])(?:4[0-9]{12}|[2-6][0-9]{13,18})(?![0-9A-Za-z])"
+"""13-19 digits in the ranges that schemes issue (ISO/IEC 7812), standing by themselves: inside a word they are
+part of a hash, after a point a fraction. Leading 1 is left out, since it would hit epoch milliseconds. Java and
+Python read this alike."""
 
 _PAN = re.compile(PAN_PATTERN)
 _SEPARATORS = re.compile(r"[ -]")

@@ -98,7 +98,7 @@ def _duplicates(view: View, bronze: str, silver: str, key: str, missing: list[tu
         f"""
         SELECT count(*) FROM {bronze} b
         JOIN missing m ON m.partition = b.partition AND m."offset" = b."offset"
-        SEMI JOIN {silver} s ON s.{key} = json_extract_string(decode(b.value), '$.{key}')
+        SEMI JOIN {silver} s ON s.{key} = try(json_extract_string(decode(b.value), '$.{key}'))
         """,
     )
 

@@ -48,10 +48,10 @@ def no_card_numbers(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> Finding
             continue
         text = f'"{column.name}"' if column.type == "string" else f'decode("{column.name}")'
         guarded = f"try({text})" if column.type == "binary" else text
-        # RE2 has no look-around: take every long run of digits and let Python judge it.
+        # RE2 has no look-around: take every long word and let Python judge it.
         candidates = rows(
             lake,
-            f"SELECT DISTINCT unnest(regexp_extract_all({guarded}, '[0-9]{{13,}}')) FROM {spec.full_name}",
+            f"SELECT DISTINCT unnest(regexp_extract_all({guarded}, '[0-9A-Za-z]{{13,}}')) FROM {spec.full_name}",
         )
         found = sum(1 for (digits,) in candidates if is_card_number(digits))
         if found:
