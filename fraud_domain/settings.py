@@ -5,7 +5,6 @@ never environment defaults: they are files in `secrets_dir`, one per secret, mad
 """
 
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +140,6 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
-        ignored_types=(cached_property,),
     )
 
     data_dir: Path = PROJECT_ROOT / ".medallion"

@@ -61,12 +61,17 @@ def _say(message: str) -> None:
 
 
 def supervisor_alive(word: str | None) -> bool:
-    """Whether the process `pid:start time` still runs; without a supervisor there is nobody to miss."""
+    """Whether the process `pid:start time` still runs; without a supervisor there is nobody to miss.
+
+    A dead process that nobody has reaped is gone, too: in a container without an init it may stay for ever.
+    """
     if not word:
         return True
     pid, started = word.split(":", 1)
     try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
+        process = psutil.Process(int(pid))
+        same = abs(process.create_time() - float(started)) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -11,12 +11,12 @@ from random import Random
 
 import orjson
 
+from fraud_domain.topics import FRAUD_LABELS, TRANSACTIONS
 from medallion_services.generator.noise import POISON, Noise
 from medallion_services.generator.purchases import Event, ordinary
 from medallion_services.generator.scenarios import FRAUDS, NEAR_MISSES, Scenario
 from medallion_services.generator.world import World
 
-TRANSACTIONS, LABELS = "transactions", "fraud_labels"
 _STEPS_OF_A_FRAUD = 4.2
 """Mean number of fraudulent steps of a scenario, to turn a share of transactions into a rate of scenarios."""
 _ONE_NEAR_MISS_PER = 400
@@ -162,7 +162,7 @@ class Timeline:
         }
         self._queue(
             known_at,
-            LABELS,
+            FRAUD_LABELS,
             transaction_id.encode(),
             orjson.dumps(label),
             Truth("label", transaction_id, scenario, fraud),

@@ -76,8 +76,11 @@ def fail_run(instance: dg.DagsterInstance, run_id: str, reason: str) -> None:
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
         return
-    instance.run_coordinator.cancel_run(run_id)
-    instance.report_run_failed(run, message=f"guard: {reason}")
+    try:
+        instance.run_coordinator.cancel_run(run_id)
+    finally:
+        # Whatever became of the worker, a run that stays STARTED would block its successor for ever.
+        instance.report_run_failed(run, message=f"guard: {reason}")
 
 
 def guard_sensor(application: Application, job: dg.JobDefinition) -> dg.SensorDefinition:

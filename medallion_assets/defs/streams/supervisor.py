@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,11 +22,21 @@ from medallion_assets.defs.streams.control import beats
 from medallion_assets.platform import Platform
 
 STREAM_TAG, GENERATION_TAG, WHY_TAG = "fraud/stream", "fraud/generation", "fraud/why"
-_STOP_SECONDS = 45.0
-_LOOK_EVERY_SECONDS = 10.0
-_START_SECONDS = 150.0
 _LOG_LIMIT_BYTES = 20_000_000
 _TAIL_LINES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. `start` covers JVM start and first batch, `stop` what a driver may take to end cleanly."""
+
+    poll: float = 1.0
+    look: float = 10.0
+    start: float = 150.0
+    stop: float = 45.0
+
+
+PATIENCE = Patience()
 
 
 def job_name(application: Application) -> str:
@@ -38,7 +49,7 @@ def supervisor_job(application: Application) -> dg.JobDefinition:
 
     @dg.op(name=f"{application.name}_driver", description=f"Runs {', '.join(application.stream_names)} until stopped")
     def supervise(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
-        _supervise(context, platform, application)
+        run_driver(context, platform, application, command(application))
 
     @dg.job(
         name=job_name(application),
@@ -70,16 +81,27 @@ def environment(application: Application, run_id: str) -> dict[str, str]:
     }
 
 
-def _supervise(context: dg.OpExecutionContext, platform: Platform, application: Application) -> None:
+def run_driver(
+    context: dg.OpExecutionContext,
+    platform: Platform,
+    application: Application,
+    argv: Sequence[str],
+    patience: Patience = PATIENCE,
+) -> None:
+    """Start `argv` as the application's driver and return when it ended as asked.
+
+    Raises:
+        dg.Failure: it failed, or hung and was killed.
+    """
     log = log_path(platform.settings, application)
-    with _driver(context, application, log) as driver:
+    with driver_process(context, application, argv, log, patience) as driver:
         context.log.info(f"driver pid {driver.pid}, log {log}")
         started = last_look = time.monotonic()
         while driver.poll() is None:
-            time.sleep(1.0)
-            if time.monotonic() - last_look > _LOOK_EVERY_SECONDS:
+            time.sleep(patience.poll)
+            if time.monotonic() - last_look > patience.look:
                 last_look = time.monotonic()
-                if time.monotonic() - started > _START_SECONDS:
+                if time.monotonic() - started > patience.start:
                     _require_beat(platform, application, context.run_id)
     if driver.returncode == 0:
         context.log.info("driver ended as asked")
@@ -92,12 +114,18 @@ def _supervise(context: dg.OpExecutionContext, platform: Platform, application: 
 
 
 @contextmanager
-def _driver(context: dg.OpExecutionContext, application: Application, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def driver_process(
+    context: dg.OpExecutionContext,
+    application: Application,
+    argv: Sequence[str],
+    log: Path,
+    patience: Patience = PATIENCE,
+) -> Iterator[subprocess.Popen[bytes]]:
     """The driver process; on the way out, whatever the reason, it is stopped and gone."""
     _rotate(log)
     with log.open("ab") as output:
         driver = subprocess.Popen(
-            command(application),
+            argv,
             env=environment(application, context.run_id),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -111,15 +139,15 @@ def _driver(context: dg.OpExecutionContext, application: Application, log: Path)
         context.log.info("asked to stop: stopping the driver")
         raise
     finally:
-        stop(driver)
+        stop(driver, patience.stop)
 
 
-def stop(driver: "subprocess.Popen[bytes]") -> None:
+def stop(driver: "subprocess.Popen[bytes]", grace: float) -> None:
     """End the driver: a signal to Python first, so that queries stop cleanly, then its whole group."""
     if driver.poll() is None:
         driver.send_signal(signal.SIGTERM)
         try:
-            driver.wait(_STOP_SECONDS)
+            driver.wait(grace)
         except subprocess.TimeoutExpired:
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
