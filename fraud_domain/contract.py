@@ -5,15 +5,16 @@ which the JSON Schema (`json_schema()`), the Spark parse and lake schemas (`spar
 the test data builders are derived. Labels never travel in a transaction: they have a topic of their own.
 """
 
+import re
 import types
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 SCHEMA_VERSION = 1
 AMOUNT_PRECISION, AMOUNT_SCALE = 18, 4
@@ -98,20 +99,35 @@ def parse_event_time(value: object) -> object:
     """Accept an ISO-8601 text with an offset, or epoch milliseconds as a number or digits.
 
     A local time without an offset is refused by the `AwareDatetime` type that follows.
+
+    Raises:
+        ValueError: the value is another kind of number, or a time outside the years 1 to 9999.
     """
-    if isinstance(value, bool):
-        raise ValueError("event time must be ISO-8601 with an offset or epoch milliseconds, not a boolean")
-    if isinstance(value, int):
-        return datetime.fromtimestamp(value / 1000, UTC)
-    if isinstance(value, str) and value.lstrip("-").isdigit():
-        return datetime.fromtimestamp(int(value) / 1000, UTC)
+    if isinstance(value, bool | float) or (isinstance(value, str) and _FRACTION.fullmatch(value)):
+        raise ValueError("event time must be ISO-8601 with an offset or whole epoch milliseconds")
+    if isinstance(value, int) or (isinstance(value, str) and _WHOLE.fullmatch(value)):
+        try:
+            return _EPOCH + timedelta(milliseconds=int(value))
+        except OverflowError:
+            raise ValueError("event time is out of range") from None
     return value
+
+
+_WHOLE = re.compile(r"-?[0-9]{1,30}")
+_FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]*(?:[eE][+-]?[0-9]+)?|[+-]?[0-9]+[eE][+-]?[0-9]+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-EventTime = Annotated[AwareDatetime, BeforeValidator(parse_event_time)]
+EventTime = Annotated[AwareDatetime, BeforeValidator(parse_event_time, json_schema_input_type=AwareDatetime | int)]
+Money = Annotated[
+    Decimal,
+    WithJsonSchema(
+        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": rf"^-?\d{{1,14}}(\.\d{{1,{AMOUNT_SCALE}}})?$"}]}
+    ),
+]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 
@@ -129,7 +145,7 @@ class Transaction(Event):
     event_time: Annotated[EventTime, Field(description="When it happened: ISO-8601 with offset, or epoch ms")]
     customer_id: Annotated[Identifier, Field(description="Account holder; also the Kafka key")]
     amount: Annotated[
-        Decimal,
+        Money,
         Field(
             description="Money in `currency`; negative = refund, zero = card verification",
             max_digits=AMOUNT_PRECISION,
@@ -284,5 +300,13 @@ def field_specs(model: type[Event]) -> tuple[FieldSpec, ...]:
 
 
 def json_schema(model: type[Event]) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a contract model, for producers in any language."""
-    return model.model_json_schema(mode="validation")
+    """JSON Schema (draft 2020-12) of a contract model, for producers in any language.
+
+    What a transaction must never carry is refused by name; other unknown fields are allowed.
+    """
+    schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema |= model.model_json_schema(mode="validation")
+    if model is Transaction:
+        refused = sorted(EDGE_ONLY_FIELDS | REFUSED_FIELDS | LEAKAGE_FIELDS)
+        schema["propertyNames"] = {"not": {"enum": refused}}
+    return schema

@@ -25,7 +25,9 @@ def read_cursor(text: str | None) -> dict[str, dict[str, Any]]:
         document = json.loads(text or "{}")
     except json.JSONDecodeError:
         return {}
-    return dict(document.get("tables", {})) if document.get("v") == CURSOR_VERSION else {}
+    if not isinstance(document, dict) or document.get("v") != CURSOR_VERSION:
+        return {}
+    return dict(document.get("tables", {}))
 
 
 def write_cursor(tables: Mapping[str, Mapping[str, Any]]) -> str:
