@@ -21,6 +21,9 @@ class Step:
     fraud: bool
 
 
+_METRO, _DURABLES = "4111", {"5311", "5732"}
+_TRIES, _MUCH_PIX = 50, 0.38
+
 Scenario = Callable[[World, Random], list[Step]]
 
 
@@ -58,9 +61,9 @@ def stolen_card_spree(world: World, rng: Random) -> list[Step]:
     victim = world.regular(rng)
     shops = rng.sample(world.by_city[victim.home], 9)
     gaps = [rng.uniform(45, 110) for _ in range(rng.randrange(6, 9))]
+    amounts = [max(_large(rng, victim, 3, 7), round(rng.uniform(260, 450), 2)) for _ in gaps]
     return [
-        Step(sum(gaps[:n]), at_shop(victim, shops[n], _large(rng, victim, 3, 7), "CONTACTLESS"), True)
-        for n in range(len(gaps))
+        Step(sum(gaps[:n]), at_shop(victim, shops[n], amount, "CONTACTLESS"), True) for n, amount in enumerate(amounts)
     ]
 
 
@@ -79,7 +82,7 @@ def account_takeover(world: World, rng: Random) -> list[Step]:
     return [
         Step(
             n * rng.uniform(60, 200),
-            pix(victim, _large(rng, victim, 9, 20), _mule_key(rng), rng.choice(BANKS), device),
+            pix(victim, max(_large(rng, victim, 9, 20), 600.0), _mule_key(rng), rng.choice(BANKS), device),
             True,
         )
         for n in range(rng.randrange(2, 4))
@@ -120,12 +123,17 @@ def online_high_value(world: World, rng: Random) -> list[Step]:
 
 
 def pix_scam(world: World, rng: Random) -> list[Step]:
-    """The customer is talked into paying a stranger, from their own phone."""
-    victim, key = world.regular(rng), _mule_key(rng)
+    """The customer, who uses PIX a lot, is talked into sending their savings to a stranger, from their own phone."""
+    victim, key = _pix_user(world, rng), _mule_key(rng)
     return [
-        Step(n * 240.0, pix(victim, max(_large(rng, victim, 12, 25), 1200.0), key, rng.choice(BANKS)), True)
+        Step(n * 240.0, pix(victim, round(rng.uniform(10_500, 25_000), 2), key, rng.choice(BANKS)), True)
         for n in range(rng.randrange(1, 3))
     ]
+
+
+def _pix_user(world: World, rng: Random) -> Customer:
+    tried = (world.regular(rng) for _ in range(_TRIES))
+    return next((customer for customer in tried if customer.uses_pix > _MUCH_PIX), world.regular(rng))
 
 
 def refund_abuse(world: World, rng: Random) -> list[Step]:
@@ -141,7 +149,8 @@ def refund_abuse(world: World, rng: Random) -> list[Step]:
 def billing_error(world: World, rng: Random) -> list[Step]:
     """The same sale is charged twice by mistake."""
     victim = world.regular(rng)
-    sale = at_shop(victim, rng.choice(victim.shops), usual_amount(rng, victim))
+    shops = [shop for shop in victim.shops if shop.mcc != _METRO] or list(victim.shops)
+    sale = at_shop(victim, rng.choice(shops), max(usual_amount(rng, victim), 25.0))
     return [Step(0, sale, False), Step(rng.uniform(40, 200), dict(sale), True)]
 
 
@@ -158,9 +167,10 @@ def real_trip(world: World, rng: Random) -> list[Step]:
 
 
 def real_big_purchase(world: World, rng: Random) -> list[Step]:
-    """Honest: a refrigerator, with chip and PIN, at a shop the customer knows."""
+    """Honest: a washing machine, with chip and PIN, at a shop the customer knows."""
     buyer = world.regular(rng)
-    return [Step(0, at_shop(buyer, rng.choice(buyer.shops), _large(rng, buyer, 6, 12)), False)]
+    shops = [shop for shop in buyer.shops if shop.mcc in _DURABLES] or list(buyer.shops)
+    return [Step(0, at_shop(buyer, rng.choice(shops), min(_large(rng, buyer, 6, 12), 1_450.0)), False)]
 
 
 def family_device(world: World, rng: Random) -> list[Step]:
@@ -176,7 +186,7 @@ def family_device(world: World, rng: Random) -> list[Step]:
 def commuter(world: World, rng: Random) -> list[Step]:
     """Honest: four small contactless fares within minutes."""
     rider = world.regular(rng)
-    stations = [m for m in world.by_city[rider.home] if m.mcc == "4111"] or list(rider.shops)
+    stations = [m for m in world.by_city[rider.home] if m.mcc == _METRO] or list(rider.shops)
     return [Step(n * 150.0, at_shop(rider, rng.choice(stations), 5.2, "CONTACTLESS"), False) for n in range(4)]
 
 
