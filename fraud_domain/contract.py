@@ -7,6 +7,7 @@ the test data builders are derived. Labels never travel in a transaction: they h
 
 import re
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,13 +15,26 @@ from enum import StrEnum
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 SCHEMA_VERSION = 1
 AMOUNT_PRECISION, AMOUNT_SCALE = 18, 4
 MAX_TEXT = 256
 MAX_MESSAGE_BYTES = 64 * 1024
 """A transaction of the contract is about 1 kB; anything far above it is an attack or a mistake."""
+
+
+OLDEST_EVENT = datetime(2000, 1, 1, tzinfo=UTC)
+"""Older times are a default value or a broken clock, and each would open a partition of its own."""
 
 
 class TransactionType(StrEnum):
@@ -95,47 +109,99 @@ class LabelSource(StrEnum):
     CUSTOMER = "customer"
 
 
-def parse_event_time(value: object) -> object:
-    """Accept an ISO-8601 text with an offset, or epoch milliseconds as a number or digits.
+ISO_WITH_OFFSET = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$"
+EPOCH_MS = r"^-?\d{1,14}$"
+AMOUNT = rf"^-?\d{{1,{AMOUNT_PRECISION - AMOUNT_SCALE}}}(\.\d{{1,{AMOUNT_SCALE}}})?$"
+NUMBER = r"^-?\d{1,15}(\.\d{1,20})?([eE][+-]?\d{1,3})?$"
+INTEGER = r"^-?\d{1,9}$"
+"""The texts that count as a time, an amount, a number: one definition for Python and for Spark."""
 
-    A local time without an offset is refused by the `AwareDatetime` type that follows.
+
+def _matches(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text, re.ASCII) is not None
+
+
+def parse_event_time(value: object) -> object:
+    """Accept an ISO-8601 text with an offset, or epoch milliseconds as an integer or digits.
 
     Raises:
-        ValueError: the value is another kind of number, or a time outside the years 1 to 9999.
+        ValueError: anything else, such as a local time without an offset.
     """
-    if isinstance(value, bool | float) or (isinstance(value, str) and _FRACTION.fullmatch(value)):
-        raise ValueError("event time must be ISO-8601 with an offset or whole epoch milliseconds")
-    if isinstance(value, int) or (isinstance(value, str) and _WHOLE.fullmatch(value)):
-        try:
-            return _EPOCH + timedelta(milliseconds=int(value))
-        except OverflowError:
-            raise ValueError("event time is out of range") from None
+    if isinstance(value, datetime):
+        return value
+    text = str(value)
+    if not isinstance(value, bool | float) and _matches(EPOCH_MS, text):
+        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(text))
+    if isinstance(value, str) and _matches(ISO_WITH_OFFSET, text):
+        return value
+    raise ValueError("event time must be ISO-8601 with an offset, or epoch milliseconds")
+
+
+def _digits(pattern: str) -> Callable[[object], object]:
+    """Refuse texts that only look like a number to a lenient parser, and booleans."""
+
+    def check(value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and not _matches(pattern, value)):
+            raise ValueError("not a number")
+        return value
+
+    return check
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError("not a whole number")
     return value
 
 
-_WHOLE = re.compile(r"-?[0-9]{1,30}")
-_FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]*(?:[eE][+-]?[0-9]+)?|[+-]?[0-9]+[eE][+-]?[0-9]+")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+def _truth(value: object) -> object:
+    """JSON true and false, also as text; nothing else."""
+    if value in ("true", "false") or isinstance(value, bool):
+        return value
+    raise ValueError("not true or false")
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)]
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+SCIENTIFIC = r"^-?\d\.\d+E-?\d+$"
+
+
+def _as_text(value: object) -> object:
+    """A number or a truth value may stand for a text; a very small or large fraction has no one spelling."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value and not 1e-3 <= abs(value) < 1e7:
+        raise ValueError("not a text")
+    return value
+
+
+def _plain_text(value: str) -> str:
+    """A nested object, an array or a number in scientific notation is not a text, whatever a lenient parser says."""
+    if value.startswith(("{", "[")) or _matches(SCIENTIFIC, value):
+        raise ValueError("not a text")
+    return value
+
+
+_TEXT = (AfterValidator(_plain_text), BeforeValidator(_as_text))
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), *_TEXT]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128), *_TEXT]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 EventTime = Annotated[AwareDatetime, BeforeValidator(parse_event_time, json_schema_input_type=AwareDatetime | int)]
+Flag = Annotated[bool, BeforeValidator(_truth)]
+Latitude = Annotated[float, Field(ge=-90, le=90), BeforeValidator(_digits(NUMBER))]
+Longitude = Annotated[float, Field(ge=-180, le=180), BeforeValidator(_digits(NUMBER))]
 Money = Annotated[
     Decimal,
-    WithJsonSchema(
-        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": rf"^-?\d{{1,14}}(\.\d{{1,{AMOUNT_SCALE}}})?$"}]}
-    ),
+    Field(max_digits=AMOUNT_PRECISION, decimal_places=AMOUNT_SCALE),
+    BeforeValidator(_digits(AMOUNT)),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": AMOUNT}]}),
 ]
-Latitude = Annotated[float, Field(ge=-90, le=90)]
-Longitude = Annotated[float, Field(ge=-180, le=180)]
+Instalments = Annotated[int, Field(ge=1, le=120), BeforeValidator(_whole), BeforeValidator(_digits(INTEGER))]
+Version = Annotated[int, Field(ge=1), BeforeValidator(_whole), BeforeValidator(_digits(INTEGER))]
 
 
 class Event(BaseModel):
     """Base of everything that travels on a topic: unknown fields are ignored and reported as drift."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True, use_enum_values=True)
 
 
 class Transaction(Event):
@@ -144,14 +210,7 @@ class Transaction(Event):
     transaction_id: Annotated[Identifier, Field(description="Unique for ever, also across producer restarts")]
     event_time: Annotated[EventTime, Field(description="When it happened: ISO-8601 with offset, or epoch ms")]
     customer_id: Annotated[Identifier, Field(description="Account holder; also the Kafka key")]
-    amount: Annotated[
-        Money,
-        Field(
-            description="Money in `currency`; negative = refund, zero = card verification",
-            max_digits=AMOUNT_PRECISION,
-            decimal_places=AMOUNT_SCALE,
-        ),
-    ]
+    amount: Annotated[Money, Field(description="In `currency`; negative = refund, zero = card verification")]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(description="ISO 4217 code")]
     type: Annotated[TransactionType, Field(description="How the money moves")]
     channel: Annotated[Channel, Field(description="Where the customer stood")]
@@ -189,13 +248,13 @@ class Transaction(Event):
     cvv_result: Annotated[CheckResult | None, Field(description="Outcome of the CVV check, never the CVV")] = None
     avs_result: Annotated[CheckResult | None, Field(description="Outcome of the address check")] = None
     pin_result: Annotated[CheckResult | None, Field(description="Outcome of the PIN check")] = None
-    auth_3ds: Annotated[bool | None, Field(description="Strong customer authentication was done")] = None
-    installments: Annotated[int | None, Field(description="Number of instalments", ge=1, le=120)] = None
+    auth_3ds: Annotated[Flag | None, Field(description="Strong customer authentication was done")] = None
+    installments: Annotated[Instalments | None, Field(description="Number of instalments")] = None
     pix_key_type: Annotated[Text | None, Field(description="CPF, CNPJ, PHONE, EMAIL or RANDOM")] = None
     pix_key: Annotated[Text | None, Field(description="Destination key of a PIX payment")] = None
     destination_bank: Annotated[Text | None, Field(description="Bank that receives the money")] = None
     customer_timezone: Annotated[Text | None, Field(description="IANA zone, such as America/Sao_Paulo")] = None
-    schema_version: Annotated[int | None, Field(description="Contract version; absent = 1", ge=1)] = None
+    schema_version: Annotated[Version | None, Field(description="Contract version; absent = 1")] = None
 
 
 class FraudLabel(Event):

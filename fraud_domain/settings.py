@@ -83,10 +83,10 @@ class StreamSettings(Group):
     """The continuous streams."""
 
     layout: Layout = Field(default=Layout.TWO, description="one JVM, alerts | lake, or one each")
-    bronze: Trigger = Trigger(interval="5 seconds")
-    silver: Trigger = Trigger(interval="5 seconds")
-    gold: Trigger = Trigger(interval="10 seconds")
-    alerts: Trigger = Trigger(interval="0 seconds")
+    bronze: Trigger = Trigger(interval="10 seconds")
+    silver: Trigger = Trigger(interval="10 seconds")
+    gold: Trigger = Trigger(interval="30 seconds")
+    alerts: Trigger = Trigger(interval="500 milliseconds")
     max_offsets_per_trigger: int = Field(default=200_000, description="Bound of one lake batch, rows")
     alert_max_offsets_per_trigger: int = Field(default=20_000, description="Bound of one alert batch, rows")
     late_after: str = Field(default="10 minutes", description="kafka_timestamp - event_time beyond this is late")

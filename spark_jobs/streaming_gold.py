@@ -24,7 +24,6 @@ from spark_jobs.aggregates import (
     rule_metrics,
     window_metrics,
 )
-from spark_jobs.decisions import JSON_OPTIONS
 from spark_jobs.lake import Batch, append_once, current_generation, ensure_table, merge_additive
 from spark_jobs.marts import add_to_marts, replace_in_mart
 from spark_jobs.runtime import main
@@ -40,7 +39,7 @@ METRIC_MARTS = {span: table(f"mart.transaction_metrics_{span}") for span in METR
 def parse_decisions(raw: DataFrame) -> DataFrame:
     """The decision log as typed rows; `topic`, `partition`, `offset` are those of the transaction."""
     schema = columns_schema(tuple(c for c in DECISION_COLUMNS))
-    decision = F.from_json(F.col("value").cast("string"), schema, {"mode": "FAILFAST", **JSON_OPTIONS})
+    decision = F.from_json(F.col("value").cast("string"), schema, {"mode": "FAILFAST"})
     return raw.select(decision.alias("d"), "ingested_at").select(
         "d.*", "ingested_at", F.to_date("d.event_time").alias("event_date")
     )

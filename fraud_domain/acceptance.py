@@ -1,0 +1,62 @@
+"""Whether one message meets the contract, in plain Python: what the alert lane asks, row by row.
+
+The lake's lane asks the same of whole batches in Spark (`spark_jobs/contract.py`) and gives the reasons; a
+test holds the two to the same answer. Here a refused message is just None, since the lake keeps and explains it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from fraud_domain.cards import find_card_numbers
+from fraud_domain.contract import (
+    EDGE_ONLY_FIELDS,
+    LEAKAGE_FIELDS,
+    MAX_MESSAGE_BYTES,
+    OLDEST_EVENT,
+    REFUSED_FIELDS,
+    SCHEMA_VERSION,
+    Transaction,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OLDEST = int((OLDEST_EVENT - _EPOCH).total_seconds()) * 1_000_000
+_NEVER_SENT = EDGE_ONLY_FIELDS | REFUSED_FIELDS | LEAKAGE_FIELDS
+_FIELDS = tuple(Transaction.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The contract with its limit on clocks that run ahead, in microseconds."""
+
+    future_tolerance_us: int
+
+    def accept(self, value: bytes, kafka_timestamp_us: int) -> dict[str, Any] | None:
+        """The fields of `Transaction`, `event_time` as epoch microseconds and enums as text; None when refused."""
+        if not 0 < len(value) <= MAX_MESSAGE_BYTES:
+            return None
+        try:
+            document = orjson.loads(value)
+            transaction = Transaction.model_validate_json(value)
+        except (orjson.JSONDecodeError, ValidationError):
+            return None
+        if any(document.get(name) is not None for name in _NEVER_SENT):
+            return None
+        event_time = epoch_micros(transaction.event_time)
+        too_new = event_time > kafka_timestamp_us + self.future_tolerance_us
+        if too_new or event_time < _OLDEST or (transaction.schema_version or 1) > SCHEMA_VERSION:
+            return None
+        if any(find_card_numbers(value.decode())):
+            return None
+        event = {name: getattr(transaction, name) for name in _FIELDS}
+        event["event_time"] = event_time
+        return event
+
+
+def epoch_micros(moment: datetime) -> int:
+    """Microseconds since 1970, exactly: a float would round them."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
