@@ -4,6 +4,7 @@ The laboratory rules use every aggregate, operator and way to be missing, with w
 histories reach their edges; the shipped rules are what analysts get.
 """
 
+import os
 import random
 from dataclasses import replace
 from decimal import Decimal
@@ -200,7 +201,10 @@ def run_oracle(oracle: ReferenceEvaluator, events: list[Event]) -> list[Decision
     return [oracle.decide(events[:index], event) for index, event in enumerate(events)]
 
 
-thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# `make check` is to be quick; CI looks longer.
+thorough = settings(
+    max_examples=100 if os.environ.get("CI") else 25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 @pytest.mark.parametrize("name", CATALOGUES)
