@@ -64,11 +64,12 @@ def supervisor_job(application: Application) -> dg.JobDefinition:
 
 
 def command(application: Application) -> list[str]:
-    """The driver's command line; it holds no secret."""
+    """The driver's command line; it holds no secret. The lake yields to the alert lane where they share cores."""
     jobs = PROJECT_ROOT / "spark_jobs"
+    yielding = [] if "alerts" in application.stream_names else ["nice", "-n", "10"]
     if len(application.streams) == 1:
-        return [sys.executable, str(jobs / application.streams[0].script)]
-    return [sys.executable, str(jobs / "streaming_application.py"), *application.stream_names]
+        return [*yielding, sys.executable, str(jobs / application.streams[0].script)]
+    return [*yielding, sys.executable, str(jobs / "streaming_application.py"), *application.stream_names]
 
 
 def environment(application: Application, run_id: str) -> dict[str, str]:
