@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ from pyspark.sql import types as t
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
 from fraud_domain.acceptance import Acceptance
-from fraud_domain.rules import Catalogue, Decision, Engine, History, alert_id, load_catalogue
+from fraud_domain.rules import Decision, Engine, History, alert_id, load_texts, read_texts
 from fraud_domain.settings import RuleSettings, Settings
 from fraud_domain.tables import DECISION_COLUMNS, TRANSACTION_COLUMNS
 
@@ -44,14 +45,18 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """What a worker needs to judge: pickled with the operator, compiled once per worker process."""
+    """What a worker needs to judge, as plain texts: unpickling a whole catalogue took most of a task's time."""
 
-    catalogue: Catalogue
-    settings: RuleSettings
-    acceptance: Acceptance
+    texts: tuple[tuple[str, str], ...]
+    settings: str
+    future_tolerance_us: int
 
 
-_ENGINES: dict[tuple[str, str], Engine] = {}
+@lru_cache(maxsize=4)
+def _judge(rules: RuleSet) -> tuple[Engine, Acceptance]:
+    """The compiled rules and the contract, made once per worker process."""
+    engine = Engine(load_texts(dict(rules.texts)), RuleSettings.model_validate_json(rules.settings))
+    return engine, Acceptance(rules.future_tolerance_us)
 
 
 def _forget_zipped_pyspark() -> None:
@@ -65,17 +70,17 @@ def _forget_zipped_pyspark() -> None:
         sys.path_importer_cache.pop(entry, None)
 
 
-def _engine(rules: RuleSet) -> Engine:
-    key = (rules.catalogue.version, rules.settings.model_dump_json())
-    if key not in _ENGINES:
-        _ENGINES[key] = Engine(rules.catalogue, rules.settings)
-    return _ENGINES[key]
-
-
 def load_rules(settings: Settings) -> RuleSet:
-    """The catalogue and the contract's limits, ready to ship to workers."""
-    acceptance = Acceptance(span_micros(settings.streams.future_tolerance))
-    return RuleSet(load_catalogue(settings.rules.directory), settings.rules, acceptance)
+    """The rules in force, checked, and the contract's limits, ready to ship to workers.
+
+    Raises:
+        fraud_domain.rules.RuleError: the rule files are wrong; the message says where.
+    """
+    texts = read_texts(settings.rules.directory)
+    load_texts(texts)
+    return RuleSet(
+        tuple(texts.items()), settings.rules.model_dump_json(), span_micros(settings.streams.future_tolerance)
+    )
 
 
 def span_micros(interval: str) -> int:
@@ -119,7 +124,7 @@ class DecideCustomer(StatefulProcessor):
         and an availableNow run never ends. Each history is bounded by count and age instead.
         """
         _forget_zipped_pyspark()
-        self._engine = _engine(self._rules)
+        self._engine, self._acceptance = _judge(self._rules)
         self._history = handle.getValueState("history", _STATE)
 
     def handleInputRows(  # type: ignore[override]  # declared for pandas and Row at once; this operator runs on Row
@@ -131,7 +136,7 @@ class DecideCustomer(StatefulProcessor):
         changed = False
         for row in sorted(rows, key=lambda row: (row.partition, row.offset)):
             at = {name: row[name] for name in _POSITION}
-            event = self._rules.acceptance.accept(bytes(row.value), at["kafka_timestamp"])
+            event = self._acceptance.accept(bytes(row.value), at["kafka_timestamp"])
             decision = self._engine.decide(history, event) if event else None
             if event and decision is not None:
                 changed = True

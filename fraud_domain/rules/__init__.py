@@ -14,7 +14,7 @@ from fraud_domain.rules.engine import Engine
 from fraud_domain.rules.errors import ExpressionError, Problem, RuleError
 from fraud_domain.rules.fixtures import FixtureFailure, check_fixtures
 from fraud_domain.rules.history import History, HistoryFormatError
-from fraud_domain.rules.loader import load_catalogue, load_texts
+from fraud_domain.rules.loader import load_catalogue, load_texts, read_texts
 from fraud_domain.rules.model import Catalogue, Key, Rule, Status, Strength, Typology
 
 __all__ = [
@@ -37,4 +37,5 @@ __all__ = [
     "check_fixtures",
     "load_catalogue",
     "load_texts",
+    "read_texts",
 ]

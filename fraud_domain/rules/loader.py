@@ -13,6 +13,18 @@ from fraud_domain.rules.schema import RuleFile
 from fraud_domain.rules.yaml_source import Source, parse_yaml
 
 
+def read_texts(directory: Path) -> dict[str, str]:
+    """Every `*.yaml` of `directory` as name -> content.
+
+    Raises:
+        RuleError: there is none.
+    """
+    paths = sorted(directory.glob("*.yaml"))
+    if not paths:
+        raise RuleError([Problem(directory.name, 1, "no rule files (*.yaml) here")])
+    return {f"{directory.name}/{path.name}": path.read_text(encoding="utf-8") for path in paths}
+
+
 def load_catalogue(directory: Path) -> Catalogue:
     """Load every `*.yaml` of `directory`.
 
@@ -20,10 +32,7 @@ def load_catalogue(directory: Path) -> Catalogue:
         RuleError: a file is not a rule file, or the rules do not make sense together; lists all problems as
             `<directory name>/<file>:<line>: message`.
     """
-    paths = sorted(directory.glob("*.yaml"))
-    if not paths:
-        raise RuleError([Problem(directory.name, 1, "no rule files (*.yaml) here")])
-    return load_texts({f"{directory.name}/{path.name}": path.read_text(encoding="utf-8") for path in paths})
+    return load_texts(read_texts(directory))
 
 
 def load_texts(files: Mapping[str, str]) -> Catalogue:

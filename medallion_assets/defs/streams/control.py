@@ -31,14 +31,3 @@ def beats(connection: psycopg.Connection[DictRow], streams: Sequence[str]) -> li
         (list(streams),),
     ).fetchall()
     return [Beat(r["stream"], r["run_id"], r["state"], r["beat_at"], r["host"], r["driver_pid"]) for r in rows]
-
-
-def want(connection: psycopg.Connection[DictRow], application: str, *, running: bool, reason: str, who: str) -> None:
-    """Record what people want; asking for running also asks for a fresh start (generation + 1)."""
-    connection.execute(
-        "INSERT INTO fraud.stream_control AS c (application, desired, reason, updated_by) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT (application) DO UPDATE SET desired = EXCLUDED.desired, reason = EXCLUDED.reason,"
-        " updated_by = EXCLUDED.updated_by, updated_at = clock_timestamp(),"
-        " generation = c.generation + CASE WHEN EXCLUDED.desired = 'running' THEN 1 ELSE 0 END",
-        (application, "running" if running else "stopped", reason, who),
-    )
