@@ -63,7 +63,7 @@ def produce(settings: Settings, oracle: Path) -> None:
     start = now - LIVE_SECONDS
     with KafkaSink(settings) as sink, OracleFile(oracle) as truth:
         history = past.emissions(start - HISTORY_DAYS * 86_400, start, CUSTOMERS * 12 / (HISTORY_DAYS * 86_400))
-        for emissions in (history, live.emissions(start, now), live.remaining()):
+        for emissions in (history, live.emissions(start, now), live.remaining(now)):
             for emission in emissions:
                 sink.send(emission)
                 truth.note(emission)

@@ -1,5 +1,6 @@
 """`medallion generate`: synthetic traffic with known truth."""
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,9 @@ def generate(
     malformed: Share = 0.0,
     burst: Annotated[str, typer.Option(help="FACTOR:SECONDS:EVERY, such as 10:30:600.")] = "",
     run_id: Annotated[str | None, typer.Option(help="Prefix of transaction ids; default: a new one.")] = None,
-    start: Annotated[float | None, typer.Option(help="Epoch seconds of the first event; default: now.")] = None,
+    start: Annotated[
+        float | None, typer.Option(help="Epoch seconds of the first event; default: so that the last is now.")
+    ] = None,
     oracle: Annotated[Path | None, typer.Option(help="Write the truth of every message to this file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write JSON Lines here instead of Kafka.")] = None,
 ) -> None:
@@ -65,7 +68,7 @@ def generate(
         return
     population = customers or defaults.customers
     timeline = Timeline(World(plan.seed, population, population, settings.token_key()), plan)
-    begin = time.time() if start is None else start
+    begin = time.time() - seconds if start is None else start
     sent = _send_all(settings, timeline, begin, begin + seconds, oracle, output)
     typer.echo(f"{sent} messages, {seconds:g} s of event time, run {plan.run_id}")
 
@@ -88,7 +91,7 @@ def _send_all(
     from medallion_services.generator.oracle import OracleFile
     from medallion_services.generator.producer import KafkaSink
 
-    emissions = chain(timeline.emissions(begin, end), timeline.remaining())
+    emissions = chain(timeline.emissions(begin, end), timeline.remaining(math.inf if output else time.time()))
     count = 0
     with OracleFile(oracle) as truth:
         if output:

@@ -4,6 +4,7 @@ Pure: the same configuration gives the same emissions, byte for byte, whatever t
 """
 
 import heapq
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -87,13 +88,19 @@ class Timeline:
         while self._pending and self._pending[0].send_at <= end:
             yield heapq.heappop(self._pending)
 
-    def remaining(self) -> Iterator[Emission]:
-        """What was still due (delayed rows, steps under way, labels), for runs that end."""
+    def remaining(self, before: float = math.inf) -> Iterator[Emission]:
+        """What was still due (delayed rows, steps under way, labels), for runs that end.
+
+        Args:
+            before: epoch seconds; later messages are forgotten. Kafka refuses those over an hour ahead of its clock.
+        """
         for at, _, event, scenario, fraud in sorted(self._due, key=lambda due: due[:2]):
-            self._emit(at, event, scenario, fraud)
+            if at <= before:
+                self._emit(at, event, scenario, fraud)
         self._due.clear()
-        while self._pending:
+        while self._pending and self._pending[0].send_at <= before:
             yield heapq.heappop(self._pending)
+        self._pending.clear()
 
     def _events(self, start: float, end: float, rate: float) -> Iterator[tuple[float, Event, str, bool]]:
         """Arrivals and scenario steps by event time."""
