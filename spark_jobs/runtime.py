@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 import orjson
 import psutil
 import psycopg
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -31,6 +32,8 @@ Start = Callable[[SparkSession, Settings, int], list[StreamingQuery]]
 """Starts a stream's queries: (spark, settings, lease epoch)."""
 
 EXIT_FAILED, EXIT_HELD = 1, 75
+_JVM_GONE = (Py4JError, OSError)
+"""What every call into a JVM that was killed ends with."""
 SUPERVISOR_VARIABLE = "MEDALLION_SUPERVISOR"
 _PRUNE_EVERY_SECONDS = 3600.0
 _START_SECONDS = 600.0
@@ -104,7 +107,8 @@ class _Application:
             return self._run(spark, on_started)
         finally:
             started.set()
-            spark.stop()
+            with contextlib.suppress(*_JVM_GONE):
+                spark.stop()
 
     def _beat_while_starting(self, started: threading.Event) -> None:
         """A slow start is not a dead one; one that takes longer than this is."""
@@ -124,6 +128,8 @@ class _Application:
             failure = self._watch()
         except FencedError as fenced:
             failure = str(fenced)
+        except _JVM_GONE as error:
+            failure = f"Spark's JVM is gone: {type(error).__name__}"
         except Exception as error:
             failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             raise
@@ -179,7 +185,8 @@ class _Application:
     def _stop_queries(self) -> None:
         for queries in self._queries.values():
             for query in queries:
-                query.stop()
+                with contextlib.suppress(*_JVM_GONE):
+                    query.stop()
 
 
 def _failure(query: StreamingQuery) -> str:

@@ -161,7 +161,7 @@ def test_every_check_of_every_table_passes(ran: Ran) -> None:
     platform = Platform(ran.settings)
     failed = []
     with lake_sql(platform) as lake, platform.database() as connection:
-        view = View(lake, connection, datetime.now(UTC) + timedelta(hours=1))
+        view = View(platform, lake, connection, datetime.now(UTC) + timedelta(hours=1))
         for spec in delta_tables():
             findings = {name: check(lake, spec) for name, check in LAKE_CHECKS.items()}
             findings["schema"] = schema_matches(platform.delta(spec), spec)

@@ -29,6 +29,9 @@ logger.native.level = error
 # Warns about every consumer property that Spark itself adds.
 logger.kafka.name = org.apache.kafka.clients
 logger.kafka.level = error
+# Warns about every customer that is met for the first time.
+logger.state.name = org.apache.spark.sql.execution.python.streaming.TransformWithStateInPySparkStateServer
+logger.state.level = error
 """
 
 

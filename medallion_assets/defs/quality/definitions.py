@@ -56,7 +56,7 @@ def invariant_check() -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.AssetCheckResult]:
         with lake_sql(platform) as lake, platform.database() as database:
-            view = View(lake, database, datetime.now(UTC) - SETTLE)
+            view = View(platform, lake, database, datetime.now(UTC) - SETTLE)
             for selected in sorted(context.selected_asset_check_keys):
                 invariant = INVARIANTS[".".join(selected.asset_key.path)][selected.name]
                 yield invariant(view).result(selected.asset_key, selected.name)

@@ -1,5 +1,6 @@
 """The run that owns a Spark application: starts the driver, watches it, stops it cleanly."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.streams import Application
-from medallion_assets.defs.streams.control import beats
+from medallion_assets.defs.streams.control import beats, mark_ended
 from medallion_assets.platform import Platform
 
 STREAM_TAG, GENERATION_TAG, WHY_TAG = "fraud/stream", "fraud/generation", "fraud/why"
@@ -49,7 +50,12 @@ def supervisor_job(application: Application) -> dg.JobDefinition:
 
     @dg.op(name=f"{application.name}_driver", description=f"Runs {', '.join(application.stream_names)} until stopped")
     def supervise(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
-        run_driver(context, platform, application, command(application))
+        try:
+            run_driver(context, platform, application, command(application))
+        finally:
+            # A database that is away hears it from the heartbeat's age instead.
+            with contextlib.suppress(psycopg.OperationalError), platform.database("fraud_writer") as connection:
+                mark_ended(connection, context.run_id)
 
     @dg.job(
         name=job_name(application),
