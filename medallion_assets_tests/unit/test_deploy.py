@@ -1,0 +1,86 @@
+"""The container files, read but never run: pinned images, loopback ports, settings and paths that exist."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from fraud_domain.settings import PROJECT_ROOT, Settings
+from medallion_assets_tests.pages import setting_names
+from medallion_services.database.prepare import ADMIN
+from medallion_services.embedded.jars import read_lock
+
+COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (PROJECT_ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+services = pytest.mark.parametrize("name", SERVICES)
+OURS = [name for name, service in SERVICES.items() if "build" in service]
+
+
+def test_images_are_pinned() -> None:
+    images = [service["image"] for service in SERVICES.values()] + re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    for image in images:
+        assert re.fullmatch(r"[a-z0-9/-]+:\d+\.\d+(\.\d+)?(-[a-z]+)*", image), image
+
+
+def test_brokers_version_is_the_locked_one() -> None:
+    (locked,) = [jar.coordinate for jar in read_lock()["kafka"] if ":kafka_2.13:" in jar.coordinate]
+    assert SERVICES["kafka"]["image"].rpartition(":")[2] == locked.rpartition(":")[2]
+
+
+@services
+def test_ports_are_bound_to_loopback(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port), port
+
+
+@services
+def test_every_medallion_variable_is_a_setting(name: str) -> None:
+    for variable in SERVICES[name].get("environment", {}):
+        assert not variable.startswith("MEDALLION_") or variable in setting_names(), variable
+
+
+def test_medallion_variables_of_the_image_are_settings() -> None:
+    for variable in re.findall(r"\bMEDALLION_[A-Z_]+", DOCKERFILE):
+        assert variable in setting_names(), variable
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_values_are_accepted_and_point_at_the_services(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        monkeypatch.setenv(variable, value)
+    settings = Settings()
+    assert settings.postgres_host in SERVICES
+    assert settings.kafka_bootstrap.partition(":")[0] in SERVICES
+    assert SERVICES[name]["environment"]["DAGSTER_PG_DB"] == settings.postgres.dagster_database
+
+
+@services
+def test_health_is_checked_and_dependencies_exist(name: str) -> None:
+    service = SERVICES[name]
+    assert "healthcheck" in service or service["restart"] == "no"
+    assert set(service.get("depends_on", {})) <= set(SERVICES)
+
+
+@services
+def test_secrets_are_files_and_volumes_are_named(name: str) -> None:
+    service = SERVICES[name]
+    for variable, value in service.get("environment", {}).items():
+        assert "PASSWORD" not in variable or value.startswith("/run/secrets/"), variable
+    for volume in service.get("volumes", []):
+        assert volume.partition(":")[0] in COMPOSE["volumes"], volume
+
+
+def test_administrators_password_reaches_the_server_and_the_preparation_only() -> None:
+    assert set(COMPOSE["secrets"]) == {ADMIN}
+    assert [name for name, service in SERVICES.items() if service.get("secrets")] == ["postgres", "prepare"]
+    (secret,) = SERVICES["prepare"]["secrets"]
+    data_dir = SERVICES["prepare"]["environment"]["MEDALLION_DATA_DIR"]
+    assert secret["target"] == f"{data_dir}/secrets/{ADMIN}"
+
+
+def test_files_that_the_image_copies_exist() -> None:
+    for line in re.findall(r"^COPY (?!--)(.+)$", DOCKERFILE, re.MULTILINE):
+        for source in line.split()[:-1]:
+            assert (PROJECT_ROOT / source).exists(), source
