@@ -59,7 +59,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         name, _, anchor = link.partition("#")
         target = page.parent / name if name else page
         # Pictures are taken of a running platform.
-        if "pictures" in target.parts and not (DOCS / "pictures").exists():
+        if "pictures" in target.parts and not any((DOCS / "pictures").glob("*.png")):
             continue
         assert target.exists(), f"{link} leads nowhere"
         assert not anchor or anchor in anchors(target), f"{link}: no such heading"
