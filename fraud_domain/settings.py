@@ -127,7 +127,7 @@ class GeneratorSettings(Group):
     rate: float = Field(default=20.0, description="Transactions per second")
     customers: int = Field(default=3_000, description="Customers with a past; live traffic adds many who have none")
     seed: int = 42
-    fraud_share: float = Field(default=0.01, description="Share of transactions that belong to a fraud scenario")
+    fraud_share: float = Field(default=0.02, description="Share of transactions that belong to a fraud scenario")
     history_days: int = Field(default=30, description="Past traffic sent once at the first start, so baselines exist")
     label_delay_seconds: float = Field(default=120.0, description="Demo stand-in for the weeks a chargeback takes")
 

@@ -1,15 +1,19 @@
 """The container files, read but never run: pinned images, loopback ports, settings and paths that exist."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_assets_tests.pages import setting_names
+from medallion_services.cli import app
 from medallion_services.database.prepare import ADMIN
 from medallion_services.embedded.jars import read_lock
+from medallion_services.embedded.ports import free_ports
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -78,6 +82,21 @@ def test_administrators_password_reaches_the_server_and_the_preparation_only() -
     (secret,) = SERVICES["prepare"]["secrets"]
     data_dir = SERVICES["prepare"]["environment"]["MEDALLION_DATA_DIR"]
     assert secret["target"] == f"{data_dir}/secrets/{ADMIN}"
+
+
+def test_unreachable_database_is_a_message_not_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = free_ports(1)
+    monkeypatch.setenv("MEDALLION_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("MEDALLION_POSTGRES__HOST", "127.0.0.1")
+    monkeypatch.setenv("MEDALLION_POSTGRES__PORT", str(port))
+    without = CliRunner().invoke(app, ["database", "prepare"])
+    assert without.exit_code == 1
+    assert ADMIN in without.stderr
+    (tmp_path / "secrets" / ADMIN).write_text("x", encoding="utf-8")
+    unreachable = CliRunner().invoke(app, ["database", "prepare"])
+    assert unreachable.exit_code == 1
+    assert f"PostgreSQL at 127.0.0.1:{port}" in unreachable.stderr
+    assert "Traceback" not in unreachable.stderr
 
 
 def test_files_that_the_image_copies_exist() -> None:

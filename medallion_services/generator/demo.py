@@ -10,6 +10,7 @@ from uuid import uuid4
 from fraud_domain.settings import GeneratorSettings, Settings
 from medallion_services.generator.oracle import OracleFile
 from medallion_services.generator.producer import KafkaSink
+from medallion_services.generator.scenarios import FRAUDS
 from medallion_services.generator.timeline import Emission, Plan, Timeline
 from medallion_services.generator.world import World
 
@@ -18,6 +19,8 @@ _PER_CUSTOMER_AND_DAY = 5
 _HISTORY_EVENTS_PER_REGULAR = 14
 _MOST_CUSTOMERS = 500_000
 _CHUNK_SECONDS = 3600.0
+_OPENING_SECONDS = 10.0
+"""A newcomer waits for the first alert: one fraud of each kind begins within the first minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def run_live(settings: Settings, plan: Plan, oracle: Path | None, clock: Clock, 
             say(f"sent {count} transactions of the last {generator.history_days} days")
         say(f"live: {plan.rate:g} transactions/s from {world.customers:,} customers")
         start = clock.now()
+        timeline.open_with(FRAUDS, start, _OPENING_SECONDS)
         while True:
             pace(timeline.emissions(start, start + _CHUNK_SECONDS), clock, send)
             start += _CHUNK_SECONDS

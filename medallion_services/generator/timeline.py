@@ -73,6 +73,11 @@ class Timeline:
         self._due: list[tuple[float, int, Event, str, bool]] = []
         self._pending: list[Emission] = []
 
+    def open_with(self, scenarios: Mapping[str, Scenario], start: float, every: float) -> None:
+        """Let one scenario of each kind begin, `every` seconds apart, so that there is something to see at once."""
+        for number, name in enumerate(scenarios):
+            self._begin(start + number * every, {name: scenarios[name]})
+
     def emissions(self, start: float, end: float, rate: float | None = None) -> Iterator[Emission]:
         """Everything sent from `start` to `end`, in sending order; what is due later stays for the next call.
 
