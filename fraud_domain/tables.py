@@ -306,7 +306,7 @@ TABLES: tuple[TableSpec, ...] = (
         description="The decision on every transaction: score, reasons, what abstained, under which rules",
         columns=(*DECISION_COLUMNS, EVENT_DATE),
         key=("transaction_id",),
-        upstream=("bronze.decisions", "silver.transactions"),
+        upstream=("bronze.decisions",),
         stream="gold",
         owner="team:fraud",
         partition_by=("event_date",),
@@ -370,7 +370,7 @@ TABLES: tuple[TableSpec, ...] = (
     TableSpec(
         layer="alerts",
         name="batch_ledger",
-        description="One row per batch of the alert lane, in the transaction that wrote its alerts",
+        description="One row per batch that wrote alerts or marts, in the transaction that wrote them",
         columns=(
             Column("stream", "string", "Stream", nullable=False),
             Column("generation", "string", "Checkpoint generation", nullable=False),

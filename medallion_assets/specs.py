@@ -29,7 +29,7 @@ def topic_asset(topic: TopicSpec) -> dg.AssetSpec:
     )
 
 
-_TOPIC_SOURCES = {"fraud_decisions": [dg.AssetKey(["kafka", "transactions"])]}
+_TOPIC_SOURCES = {name: [dg.AssetKey(["kafka", "transactions"])] for name in ("fraud_decisions", "fraud_alerts")}
 
 
 def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:

@@ -21,7 +21,6 @@ class DecisionLog:
     """Publishes decisions, keyed by customer, and waits until all replicas have them."""
 
     bootstrap: str
-    topic: str
     _producer: Producer = field(init=False)
     _failure: str = field(default="", init=False)
 
@@ -33,20 +32,21 @@ class DecisionLog:
                 "enable.idempotence": True,
                 "linger.ms": 1,
                 "compression.type": "lz4",
+                "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": 1_000_000,
                 "log_level": 2,
             }
         )
 
-    def publish(self, decisions: Iterable[tuple[str, str]]) -> None:
-        """Send (customer_id, decision as JSON) pairs.
+    def publish(self, topic: str, decisions: Iterable[tuple[str, str]]) -> None:
+        """Send (customer_id, decision as JSON) pairs to a topic.
 
         Raises:
             LogNotWrittenError: the broker refused one, or did not answer within a minute.
         """
         self._failure = ""
         for customer_id, decision in decisions:
-            self._producer.produce(self.topic, key=customer_id, value=decision, on_delivery=self._delivered)
+            self._producer.produce(topic, key=customer_id, value=decision, on_delivery=self._delivered)
             self._producer.poll(0)
         left = self._producer.flush(_FLUSH_SECONDS)
         if left or self._failure:

@@ -3,7 +3,7 @@
 Rows of a customer are judged in the order of the log (partition, offset), so a decision depends only on
 what came before it in Kafka: the same after every restart, whatever the batches were.
 
-The contract is asked in Python too: as Spark expressions over 45 fields it cost 1.4 CPU seconds a batch, however
+The contract is asked in Python too: as Spark expressions over 42 fields it cost 1.4 CPU seconds a batch, however
 few rows the batch had (docs/adr/0004).
 """
 

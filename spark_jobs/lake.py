@@ -72,6 +72,14 @@ def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
     return path
 
 
+def has_rows(spark: SparkSession, lake_root: str, spec: TableSpec) -> bool:
+    """Whether anything was ever written to the table."""
+    path = location(lake_root, spec)
+    if "://" not in path:
+        return bool(DeltaLog(path).version() > 0)
+    return not spark.read.format("delta").load(path).isEmpty()
+
+
 def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch) -> None:
     """Append rows in table order; a batch that is already in the table is skipped by Delta."""
     (

@@ -138,7 +138,9 @@ class _Application:
             self._stop_queries()
             state = "failed" if failure else "stopped"
             for stream in self.streams:
-                self.heartbeat.beat(stream, state, detail=failure)
+                # A database that is away must not hide why the streams ended.
+                with contextlib.suppress(psycopg.OperationalError):
+                    self.heartbeat.beat(stream, state, detail=failure)
         if failure:
             _say(failure)
         return EXIT_FAILED if failure else 0

@@ -8,6 +8,7 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from fraud_domain.settings import Settings, Trigger, TriggerMode
 from fraud_domain.tables import TableSpec, location
+from spark_jobs.lake import has_rows
 
 
 def kafka_stream(
@@ -46,6 +47,23 @@ def has_checkpoint(spark: SparkSession, path: str) -> bool:
     metadata = jvm.org.apache.hadoop.fs.Path(f"{path}/metadata")
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     return bool(metadata.getFileSystem(configuration).exists(metadata))
+
+
+class LostCheckpointError(RuntimeError):
+    """A table has rows but the query that fills it has no checkpoint: starting would write them all again."""
+
+
+def require_checkpoint(spark: SparkSession, settings: Settings, path: str, spec: TableSpec) -> None:
+    """Refuse to fill a table a second time from the start of its source.
+
+    Raises:
+        LostCheckpointError: the checkpoint is gone and the table is not empty.
+    """
+    if not has_checkpoint(spark, path) and has_rows(spark, settings.lake_root, spec):
+        raise LostCheckpointError(
+            f"{spec.full_name} has rows, but its checkpoint {path} is gone: starting would append them all again."
+            " Restore the checkpoint, or rebuild the table; see docs/runbook/lost-checkpoint.md"
+        )
 
 
 def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:

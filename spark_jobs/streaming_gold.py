@@ -28,7 +28,7 @@ from spark_jobs.lake import Batch, append_once, current_generation, ensure_table
 from spark_jobs.marts import add_to_marts, replace_in_mart
 from spark_jobs.runtime import main
 from spark_jobs.schemas import columns_schema
-from spark_jobs.sources import checkpoint_path, delta_stream, triggered
+from spark_jobs.sources import checkpoint_path, delta_stream, require_checkpoint, triggered
 
 GOLD = stream("gold")
 DECISIONS, ALERTS = table("gold.fraud_decisions"), table("gold.fraud_alerts")
@@ -113,6 +113,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     for spec in (table("silver.transactions"), table("bronze.decisions"), *GOLD.tables):
         if spec.layer != "mart":
             ensure_table(spark, settings.lake_root, spec)
+    require_checkpoint(spark, settings, checkpoint_path(settings, GOLD.name, "decisions"), DECISIONS)
     within = settings.streams.deduplicate_within
     decisions = (
         parse_decisions(delta_stream(spark, settings, table("bronze.decisions")))

@@ -19,7 +19,7 @@ from fraud_domain.tables import TableSpec, table
 from spark_jobs.contract import TimeLimits, parse_labels, parse_transactions
 from spark_jobs.lake import Batch, append_once, current_generation, ensure_table
 from spark_jobs.runtime import main
-from spark_jobs.sources import checkpoint_path, delta_stream, triggered
+from spark_jobs.sources import checkpoint_path, delta_stream, require_checkpoint, triggered
 
 SILVER = stream("silver")
 TRANSACTIONS, LABELS = table("silver.transactions"), table("silver.labels")
@@ -116,12 +116,14 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     )
     queries = []
     for name, parse, key, write in plans:
+        checkpoint = checkpoint_path(settings, SILVER.name, name)
+        require_checkpoint(spark, settings, checkpoint, table(f"silver.{name}"))
         raw = delta_stream(spark, settings, table(f"bronze.{name}"))
         rows = deduplicated(parse(raw, limits), key, settings.streams.deduplicate_within)
         writer = (
             rows.writeStream.queryName(f"silver.{name}")
             .outputMode("append")
-            .option("checkpointLocation", checkpoint_path(settings, "silver", name))
+            .option("checkpointLocation", checkpoint)
             .foreachBatch(write(settings.lake_root))
         )
         queries.append(triggered(writer, settings.streams.silver).start())

@@ -14,7 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.settings import Settings
 from fraud_domain.streams import stream
-from fraud_domain.topics import FRAUD_DECISIONS, TRANSACTIONS
+from fraud_domain.topics import FRAUD_ALERTS, FRAUD_DECISIONS, TRANSACTIONS
 from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.decision_log import DecisionLog
 from spark_jobs.decisions import decide, load_rules
@@ -32,7 +32,8 @@ def write_decisions(sink: AlertSink, log: DecisionLog) -> Callable[[DataFrame, i
         batch = Batch(ALERTS.name, current_generation(frame), batch_id)
         decided = frame.collect()
         sink.commit(batch, [orjson.loads(row.decision) for row in decided if row.alert])
-        log.publish((row.customer_id, row.decision) for row in decided)
+        log.publish(FRAUD_ALERTS, ((row.customer_id, row.decision) for row in decided if row.alert))
+        log.publish(FRAUD_DECISIONS, ((row.customer_id, row.decision) for row in decided))
 
     return write
 
@@ -46,7 +47,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         .writeStream.queryName("alerts.decide")
         .outputMode("append")
         .option("checkpointLocation", checkpoint_path(settings, ALERTS.name, "decide"))
-        .foreachBatch(write_decisions(sink, DecisionLog(settings.kafka_bootstrap, FRAUD_DECISIONS)))
+        .foreachBatch(write_decisions(sink, DecisionLog(settings.kafka_bootstrap)))
     )
     return [triggered(writer, settings.streams.alerts).start()]
 

@@ -24,6 +24,8 @@ class KafkaSink:
                 "enable.idempotence": True,
                 "linger.ms": _LINGER_MS,
                 "compression.type": "lz4",
+                # The hash of Java clients, so that every producer sends a customer to the same partition.
+                "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": 500_000,
                 "log_level": 3,
             }
