@@ -1,6 +1,7 @@
 """From the generator to alerts on real servers, compared with the oracle exactly."""
 
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from medallion_services.generator.oracle import OracleFile
 from medallion_services.generator.producer import KafkaSink
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
+from spark_jobs.sources import LostCheckpointError
 
 SEED = 20261124
 CUSTOMERS = 120
@@ -192,6 +194,29 @@ def test_replaying_everything_changes_nothing(ran: Ran, spark: SparkSession) -> 
     """A second run finds no new rows: same alerts, same rows, same ledger."""
     before = state(ran.settings)
     drain(spark, ran.settings, *("alerts", "bronze", "silver", "gold"))
+    assert state(ran.settings) == before
+
+
+def test_lost_bronze_checkpoint_costs_nothing(ran: Ran, spark: SparkSession) -> None:
+    """The table itself says where to go on: no row twice, none skipped."""
+    before = state(ran.settings)
+    shutil.rmtree(f"{ran.settings.checkpoint_root}/bronze")
+    drain(spark, ran.settings, "bronze")
+    assert state(ran.settings) == before
+
+
+@pytest.mark.parametrize(("stream", "query"), [("silver", "transactions"), ("gold", "decisions")])
+def test_lost_checkpoint_is_refused_where_it_would_double_rows(
+    ran: Ran, spark: SparkSession, stream: str, query: str
+) -> None:
+    before = state(ran.settings)
+    checkpoint = Path(ran.settings.checkpoint_root) / stream / query
+    aside = checkpoint.rename(checkpoint.with_name(f"{query}-aside"))
+    try:
+        with pytest.raises(LostCheckpointError, match=r"lost-checkpoint\.md"):
+            drain(spark, ran.settings, stream)
+    finally:
+        aside.rename(checkpoint)
     assert state(ran.settings) == before
 
 
