@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud_domain.tables import TableSpec, delta_tables, postgres_tables
@@ -47,7 +48,7 @@ def observe_delta(platform: Platform, spec: TableSpec) -> tuple[Any, dict[str, A
     delta = platform.delta(spec)
     if delta is None:
         return None
-    actions = delta.get_add_actions(flatten=True)
+    actions = pa.table(delta.get_add_actions(flatten=True))
     rows = pc.sum(actions["num_records"]).as_py() or 0
     newest = delta.history(1)[0]
     if not rows:
