@@ -22,10 +22,13 @@ _TELLING = "SELECT * FROM fraud.alerts ORDER BY jsonb_array_length(reasons) DESC
 
 def asset_graph(page: Page, settings: Settings) -> None:
     """Lineage from the Kafka topics to a mart, as Dagster draws it."""
-    page.set_viewport_size({"width": 1900, "height": 900})
+    page.set_viewport_size({"width": 1900, "height": 700})
     asset = "assets/mart/rule_metrics_daily?view=lineage&lineageScope=upstream&lineageDepth=6"
     page.goto(f"http://127.0.0.1:{settings.dagster.port}/{asset}")
-    page.wait_for_timeout(9_000)
+    page.wait_for_timeout(7_000)
+    if page.get_by_role("button", name="Skip").is_visible():  # Dagster's greeting on a new instance
+        page.get_by_role("button", name="Skip").click()
+    page.wait_for_timeout(3_000)
     page.screenshot(path=str(HERE / "asset-graph.png"))
 
 
