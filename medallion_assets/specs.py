@@ -6,7 +6,7 @@ import dagster as dg
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TABLES, Column, Store, TableSpec, location
-from fraud_domain.topics import TopicSpec
+from fraud_domain.topics import FRAUD_ALERTS, FRAUD_DECISIONS, TRANSACTIONS, TopicSpec
 
 _KINDS = {Store.DELTA: {"deltalake", "spark"}, Store.POSTGRES: {"postgres", "table"}}
 _FRESH_AFTER_FAIL = 2
@@ -29,7 +29,7 @@ def topic_asset(topic: TopicSpec) -> dg.AssetSpec:
     )
 
 
-_TOPIC_SOURCES = {name: [dg.AssetKey(["kafka", "transactions"])] for name in ("fraud_decisions", "fraud_alerts")}
+_TOPIC_SOURCES = {name: [dg.AssetKey(["kafka", TRANSACTIONS])] for name in (FRAUD_DECISIONS, FRAUD_ALERTS)}
 
 
 def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:

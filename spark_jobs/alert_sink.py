@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from fraud_domain.tables import table
 from spark_jobs.lake import Batch
-from spark_jobs.lease import FencedError, Parameters, check_epoch
+from spark_jobs.lease import Parameters, check_epoch
 
 _GENERATED = {"detected_at", "status"}
 ALERT_COLUMNS = tuple(c for c in table("alerts.alerts").column_names if c not in _GENERATED)
@@ -114,6 +114,3 @@ def open_sink(parameters: Parameters, stream: str, epoch: int) -> AlertSink:
         check=ConnectionPool.check_connection,
     )
     return AlertSink(pool, stream, epoch)
-
-
-__all__ = ["ALERT_COLUMNS", "AlertSink", "FencedError", "ReplayDiffersError", "open_sink"]
