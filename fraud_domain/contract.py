@@ -109,6 +109,18 @@ class LabelSource(StrEnum):
     CUSTOMER = "customer"
 
 
+class AccountAction(StrEnum):
+    """What happened to an account, other than a payment."""
+
+    LOGIN = "LOGIN"
+    LOGIN_FAILED = "LOGIN_FAILED"
+    DEVICE_ADDED = "DEVICE_ADDED"
+    PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - an action, not a password  # noqa: S105 - an action, not a password
+    EMAIL_CHANGED = "EMAIL_CHANGED"
+    PHONE_CHANGED = "PHONE_CHANGED"
+    ADDRESS_CHANGED = "ADDRESS_CHANGED"
+
+
 ISO_WITH_OFFSET = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})$"
 EPOCH_MS = r"^-?\d{1,14}$"
 AMOUNT = rf"^-?\d{{1,{AMOUNT_PRECISION - AMOUNT_SCALE}}}(\.\d{{1,{AMOUNT_SCALE}}})?$"
@@ -265,6 +277,22 @@ class FraudLabel(Event):
     fraud_type: Annotated[Text | None, Field(description="Kind of fraud, when known")] = None
     source: Annotated[LabelSource, Field(description="Who says so")]
     label_time: Annotated[EventTime, Field(description="When it became known")]
+    terminal_id: Annotated[Identifier | None, Field(description="Terminal of the transaction, if known")] = None
+    merchant_id: Annotated[Identifier | None, Field(description="Merchant of the transaction, if known")] = None
+    device_id: Annotated[Identifier | None, Field(description="Device of the transaction, if known")] = None
+
+
+class AccountEvent(Event):
+    """What a customer, or somebody in their name, did to the account."""
+
+    event_id: Annotated[Identifier, Field(description="Unique for ever")]
+    event_time: Annotated[EventTime, Field(description="When it happened")]
+    customer_id: Annotated[Identifier, Field(description="Account holder; also the Kafka key")]
+    action: Annotated[AccountAction, Field(description="What was done")]
+    channel: Annotated[Channel | None, Field(description="Where the customer stood")] = None
+    device_id: Annotated[Identifier | None, Field(description="Device fingerprint")] = None
+    ip_address: Annotated[Text | None, Field(description="Client address, IPv4 or IPv6")] = None
+    ip_country: Annotated[Country | None, Field(description="Country of the client address")] = None
 
 
 EDGE_ONLY_FIELDS = frozenset({"card_number"})

@@ -57,6 +57,18 @@ class DagsterSettings(Group):
     code_port: int = 4266
 
 
+class DashboardSettings(Group):
+    """The live dashboard and the analysts' desk, with its API."""
+
+    enabled: bool = True
+    host: str = Field(default="127.0.0.1", description="Where it listens; beyond loopback `auth` must be on")
+    port: int = 8085
+    auth: bool = Field(default=False, description="Login and tokens; off, everybody on this machine is admin `local`")
+    session_hours: float = Field(default=10.0, gt=0, description="A login ends after this")
+    requests_per_minute: int = Field(default=600, ge=1, description="Of one client; beyond it 429")
+    hosts: str = Field(default="", description="Names under which it is reached, with commas, when behind a proxy")
+
+
 class TriggerMode(StrEnum):
     """How a stream is driven."""
 
@@ -154,6 +166,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
     dagster: DagsterSettings = DagsterSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     streams: StreamSettings = StreamSettings()
     spark: SparkSettings = SparkSettings()
     rules: RuleSettings = RuleSettings()

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fraud_domain.contract import AMOUNT_PRECISION, AMOUNT_SCALE, FieldSpec, FraudLabel, Transaction, field_specs
+from fraud_domain.contract import (
+    AMOUNT_PRECISION,
+    AMOUNT_SCALE,
+    AccountEvent,
+    FieldSpec,
+    FraudLabel,
+    Transaction,
+    field_specs,
+)
 
 MONEY = f"decimal({AMOUNT_PRECISION},{AMOUNT_SCALE})"
 TOTAL = f"decimal(28,{AMOUNT_SCALE})"
@@ -98,6 +106,7 @@ def contract_columns(specs: tuple[FieldSpec, ...]) -> tuple[Column, ...]:
 
 TRANSACTION_COLUMNS = contract_columns(field_specs(Transaction))
 LABEL_COLUMNS = contract_columns(field_specs(FraudLabel))
+ACCOUNT_EVENT_COLUMNS = contract_columns(field_specs(AccountEvent))
 
 POSITION = (
     Column("topic", "string", "Kafka topic the row came from", nullable=False),
@@ -194,6 +203,8 @@ def _profiles(name: str, entity: str, id_column: Column) -> TableSpec:
 
 
 DECISION_COLUMNS = (
+    Column("subject_kind", "string", "Whom the decision is about: customer, device, merchant, ...", nullable=False),
+    Column("subject", "string", "Id of whom it is about", nullable=False),
     Column("transaction_id", "string", "The transaction judged", nullable=False),
     Column("customer_id", "string", "Account holder", nullable=False),
     Column("card_token", "string", "Keyed token of the card"),
@@ -234,6 +245,7 @@ _RULE_METRICS = (
 TABLES: tuple[TableSpec, ...] = (
     _bronze("transactions", "transactions", "Every transaction message as it came, append-only"),
     _bronze("labels", "fraud_labels", "Every label message as it came, append-only", "team:fraud"),
+    _bronze("account_events", "account_events", "Every account event as it came, append-only"),
     _bronze("decisions", "fraud_decisions", "The decision log of the alert lane as it came", "team:fraud"),
     TableSpec(
         layer="silver",
@@ -264,6 +276,16 @@ TABLES: tuple[TableSpec, ...] = (
     ),
     TableSpec(
         layer="silver",
+        name="account_events",
+        description="Logins and account changes that meet the contract, each once",
+        columns=(*ACCOUNT_EVENT_COLUMNS, *POSITION, INGESTED, EVENT_DATE),
+        key=("event_id",),
+        upstream=("bronze.account_events",),
+        stream="silver",
+        partition_by=("event_date",),
+    ),
+    TableSpec(
+        layer="silver",
         name="quarantine",
         description="Messages that break the contract, with every reason and the payload, for repair and replay",
         columns=(
@@ -276,7 +298,7 @@ TABLES: tuple[TableSpec, ...] = (
             INGEST_DATE,
         ),
         key=("topic", "partition", "offset"),
-        upstream=("bronze.transactions", "bronze.labels"),
+        upstream=("bronze.transactions", "bronze.labels", "bronze.account_events"),
         stream="silver",
         partition_by=("ingest_date",),
     ),
@@ -305,7 +327,7 @@ TABLES: tuple[TableSpec, ...] = (
         name="fraud_decisions",
         description="The decision on every transaction: score, reasons, what abstained, under which rules",
         columns=(*DECISION_COLUMNS, EVENT_DATE),
-        key=("transaction_id",),
+        key=("transaction_id", "subject_kind"),
         upstream=("bronze.decisions",),
         stream="gold",
         owner="team:fraud",
@@ -317,7 +339,7 @@ TABLES: tuple[TableSpec, ...] = (
         name="fraud_alerts",
         description="The decisions that raised an alert",
         columns=(*DECISION_COLUMNS, EVENT_DATE),
-        key=("transaction_id",),
+        key=("transaction_id", "subject_kind"),
         upstream=("bronze.decisions",),
         stream="gold",
         owner="team:fraud",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 TRANSACTIONS = "transactions"
 FRAUD_LABELS = "fraud_labels"
+ACCOUNT_EVENTS = "account_events"
 FRAUD_DECISIONS = "fraud_decisions"
 FRAUD_ALERTS = "fraud_alerts"
 
@@ -20,6 +21,7 @@ class TopicSpec:
 TOPICS = (
     TopicSpec(TRANSACTIONS, "Payment attempts by customer_id, card numbers replaced by tokens", "team:data-platform"),
     TopicSpec(FRAUD_LABELS, "Ground truth as it becomes known, keyed by transaction_id", "team:fraud-analytics"),
+    TopicSpec(ACCOUNT_EVENTS, "Logins and changes of an account, by customer_id", "team:data-platform"),
     TopicSpec(FRAUD_DECISIONS, "Every scored transaction with its features, rules and reasons", "team:fraud"),
     TopicSpec(FRAUD_ALERTS, "Decisions that reached the alert threshold", "team:fraud"),
 )

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from fraud_domain.rules.decision import Decision, Reason
 from fraud_domain.rules.expressions import Expression
-from fraud_domain.rules.model import Catalogue, Feature, Rule
+from fraud_domain.rules.model import Catalogue, Feature, Rule, Subject
 from fraud_domain.rules.text import Placeholder, render, reported
 from fraud_domain.settings import RuleSettings
 
@@ -65,6 +65,11 @@ def whole(value: float | None) -> int | None:
     return None if value is None else round(value)
 
 
+def is_falling(values: list[Any]) -> bool:
+    """Whether each value is below the one before it."""
+    return all(later < before for before, later in zip(values, values[1:], strict=False))
+
+
 @dataclass
 class Question:
     """One rule asked about one transaction."""
@@ -72,11 +77,15 @@ class Question:
     rule: Rule
     current: Event
     earlier: list[Event]
+    notes: Mapping[str, list[Event]]
 
-    def within(self, window: int, where: Expression | None, include_current: bool = False) -> list[Event]:
+    def within(
+        self, window: int, where: Expression | None, include_current: bool = False, of: str = "transactions"
+    ) -> list[Event]:
         """Earlier events of the key in `(t - window, t]` that satisfy `where`, oldest first."""
-        events = [e for e in self.earlier if e["event_time"] > self.current["event_time"] - window]
-        if self.rule.key == "card":
+        known = self.earlier if of == "transactions" else self.notes.get(of, [])
+        events = [e for e in known if e["event_time"] > self.current["event_time"] - window]
+        if of == "transactions" and self.rule.key == "card":
             events = [e for e in events if e.get("card_token") == self.current["card_token"]]
         if include_current:
             events.append(self.current)
@@ -84,8 +93,12 @@ class Question:
 
     def feature(self, feature: Feature) -> Any:
         """Value of a feature for this transaction."""
-        events = self.within(feature.window, feature.where, feature.include_current)
+        events = self.within(feature.window, feature.where, feature.include_current, feature.of)
         now = self.current
+        if feature.when is not None:
+            tree = feature.when.tree
+            chosen = [e for e in events if self.value(tree, e, {"current": now}) is True]
+            return Decimal(len(chosen)) / Decimal(len(events)) if events else None
         if feature.aggregate in ("distance", "speed"):
             placed = [e for e in events if e.get("latitude") is not None and e.get("longitude") is not None]
             if not placed:
@@ -111,6 +124,9 @@ class Question:
             return len(set(values))
         if name == "sum":
             return sum(values)
+        if name == "sequence":
+            runs = [n for n in range(1, len(values) + 1) if is_falling(values[-n:])]
+            return max(runs, default=0)
         if not values or (name == "stddev" and len(values) < 2):
             return None
         if name == "stddev":
@@ -250,25 +266,36 @@ class ReferenceEvaluator:
 
     catalogue: Catalogue
     settings: RuleSettings
+    subject: Subject = Subject.CUSTOMER
 
-    def decide(self, arrived: list[Event], event: Event) -> Decision | None:
-        """Judge `event` against what arrived before it and sorts before it; None for a duplicate."""
+    def decide(
+        self, arrived: list[Event], event: Event, notes: Mapping[str, list[Event]] | None = None
+    ) -> Decision | None:
+        """Judge `event` against what arrived before it and sorts before it; None for a duplicate.
+
+        `notes` are the labels and account events of the subject that arrived before, by origin.
+        """
         if any(other["transaction_id"] == event["transaction_id"] for other in arrived):
             return None
         with localcontext(Context(prec=50, rounding=ROUND_HALF_EVEN)):
-            return self._decide(arrived, event)
+            return self._decide(arrived, event, notes or {})
 
-    def _decide(self, arrived: list[Event], event: Event) -> Decision:
+    def _decide(self, arrived: list[Event], event: Event, notes: Mapping[str, list[Event]]) -> Decision:
         def position(e: Event) -> tuple[int, str]:
             return e["event_time"], e["transaction_id"]
 
         earlier = [derive(e) for e in sorted(arrived, key=position) if position(e) < position(event)]
+        known = {
+            origin: sorted((n for n in each if n["event_time"] <= event["event_time"]), key=lambda n: n["event_time"])
+            for origin, each in notes.items()
+        }
         hits: list[tuple[Rule, Any, Any, str, int]] = []
         abstained: list[str] = []
+        keys = ("customer", "card") if self.subject == "customer" else (self.subject,)
         for rule in self.catalogue.rules:
-            if rule.status == "off" or rule.key not in ("customer", "card"):
+            if rule.status == "off" or rule.key not in keys:
                 continue
-            question = Question(rule, derive(event), earlier)
+            question = Question(rule, derive(event), earlier, known)
             if rule.key == "card" and event.get("card_token") is None:
                 continue
             if rule.applies and question.value(rule.applies.tree, question.current, {}) is not True:
@@ -315,7 +342,17 @@ class ReferenceEvaluator:
             shadow=tuple(reason for reason in reasons if reason.rule_id in shadow_ids),
             rule_set_version=self.catalogue.version,
             typology_scores=scores,
+            subject_kind=self.subject,
+            subject=event[f"{self.subject}_id" if self.subject != "ip" else "ip_address"],
+            period=self._period(event, active),
         )
+
+    def _period(self, event: Event, reasons: list[Reason]) -> int:
+        """Which of the leading rule's windows, counted from 1970, the event is in; only for others than customers."""
+        if self.subject == "customer" or not reasons:
+            return 0
+        (leading,) = [rule for rule in self.catalogue.rules if rule.id == reasons[0].rule_id]
+        return int(event["event_time"] // leading.window)
 
     def _points(self, typology: Any, hit: list[Rule]) -> dict[str, Decimal]:
         """What each rule adds: the score with it and all heavier ones, less the score without it."""

@@ -15,9 +15,11 @@ from fraud_domain.rules.errors import ExpressionError, Problem, RuleError
 from fraud_domain.rules.fixtures import FixtureFailure, check_fixtures
 from fraud_domain.rules.history import History, HistoryFormatError
 from fraud_domain.rules.loader import load_catalogue, load_texts, read_texts
-from fraud_domain.rules.model import Catalogue, Key, Rule, Status, Strength, Typology
+from fraud_domain.rules.model import Catalogue, Key, Rule, Status, Strength, Subject, Typology
+from fraud_domain.rules.vocabulary import ORIGIN_FIELDS, Origin
 
 __all__ = [
+    "ORIGIN_FIELDS",
     "Catalogue",
     "Decision",
     "Engine",
@@ -26,12 +28,14 @@ __all__ = [
     "History",
     "HistoryFormatError",
     "Key",
+    "Origin",
     "Problem",
     "Reason",
     "Rule",
     "RuleError",
     "Status",
     "Strength",
+    "Subject",
     "Typology",
     "alert_id",
     "check_fixtures",

@@ -57,6 +57,16 @@ def maximum(values: Sequence[Any]) -> Any:
     return max(values) if values else None
 
 
+def falling(values: Sequence[Number]) -> int:
+    """Length of the strictly falling run that the newest value ends."""
+    length = min(len(values), 1)
+    for older, newer in zip(values[-2::-1], values[:0:-1], strict=True):
+        if newer >= older:
+            break
+        length += 1
+    return length
+
+
 def travelled(row: Row | None, latitude: int, longitude: int, to_latitude: Any, to_longitude: Any) -> int | None:
     """Whole km from the place of `row` to the given one."""
     return None if row is None else distance_km(row[latitude], row[longitude], to_latitude, to_longitude)

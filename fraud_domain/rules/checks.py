@@ -7,9 +7,9 @@ from typing import Any
 from fraud_domain.rules.compiler import Constants
 from fraud_domain.rules.errors import ExpressionError, Problem
 from fraud_domain.rules.features import FeaturePlan, feature_kind
-from fraud_domain.rules.fixtures import FixtureError, build_events
+from fraud_domain.rules.fixtures import FixtureError, build_events, build_notes
 from fraud_domain.rules.layout import Reads
-from fraud_domain.rules.model import EVALUATED_KEYS, Rule, Status
+from fraud_domain.rules.model import Rule
 from fraud_domain.rules.program import RuleCompiler
 from fraud_domain.rules.vocabulary import FIELDS, RESERVED
 from fraud_domain.rules.yaml_source import Path, Source
@@ -29,8 +29,6 @@ def check_rule(source: Source, index: int, rule: Rule) -> list[Problem]:
             report(place, str(error))
             return None
 
-    if rule.key not in EVALUATED_KEYS and rule.status is Status.ACTIVE:
-        report(("key",), f"key '{rule.key}' is not evaluated yet; set status to off or shadow until it is")
     _check_names(rule, report)
     compiler = _compiler(rule)
     _check_expressions(rule, compiler, attempt)
@@ -38,6 +36,7 @@ def check_rule(source: Source, index: int, rule: Rule) -> list[Problem]:
         for number, fixture in enumerate(fixtures):
             try:
                 build_events(fixture)
+                build_notes(fixture)
             except FixtureError as error:
                 report(("fixtures", group, number), str(error))
     return problems
@@ -95,6 +94,7 @@ def _check_unused(rule: Rule, attempt: Callable[[Path, Callable[[], Any]], Any])
             rule.applies.source if rule.applies else "",
             rule.history_where.source if rule.history_where else "",
             *(f.where.source for f in rule.features.values() if f.where),
+            *(f.when.source for f in rule.features.values() if f.when),
         ]
     )
     words = set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from fraud_domain.rules.model import Subject
+
 Value = int | Decimal | str | bool | None
 
 
@@ -35,7 +37,11 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome for one transaction: `score` 0-100, `level` none|low|medium|high|critical."""
+    """The outcome for one transaction: `score` 0-100, `level` none|low|medium|high|critical.
+
+    It is about `subject`: the customer, or a merchant, device, ... that the transaction touched. `period` numbers
+    the windows of the leading rule: alerts about others than customers are raised once a window.
+    """
 
     transaction_id: str
     customer_id: str
@@ -48,6 +54,9 @@ class Decision:
     shadow: tuple[Reason, ...]
     rule_set_version: str
     typology_scores: dict[str, float]
+    subject_kind: Subject
+    subject: str
+    period: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """JSON types only, ready for a `jsonb` column or a topic."""
@@ -62,6 +71,8 @@ class Decision:
             "abstained": list(self.abstained),
             "shadow": [reason.as_json() for reason in self.shadow],
             "rule_set_version": self.rule_set_version,
+            "subject_kind": self.subject_kind.value,
+            "subject": self.subject,
             "typology_scores": dict(self.typology_scores),
         }
 
@@ -71,6 +82,12 @@ def _json(value: Any) -> Any:
 
 
 def alert_id(decision: Decision) -> str:
-    """Identity of the alert a decision raises: the same on every replay and for every rule-set version."""
-    parts = ("transaction", decision.customer_id, decision.transaction_id)
+    """Identity of the alert a decision raises: the same on every replay.
+
+    A customer has one alert a transaction, under whatever rules; another subject one a typology and window.
+    """
+    if decision.subject_kind is Subject.CUSTOMER:
+        parts = ("transaction", decision.customer_id, decision.transaction_id)
+    else:
+        parts = (decision.subject_kind, decision.subject, f"{decision.typology}:{decision.period}")
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

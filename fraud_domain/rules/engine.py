@@ -1,4 +1,4 @@
-"""The engine: one compiled catalogue, any number of customers' histories."""
+"""The engine: the rules about one kind of subject, compiled, and any number of subjects' histories."""
 
 from bisect import bisect_left
 from decimal import getcontext, setcontext
@@ -9,9 +9,10 @@ from fraud_domain.rules.decision import Decision, Reason
 from fraud_domain.rules.durations import DAY, format_duration
 from fraud_domain.rules.history import History
 from fraud_domain.rules.layout import CARD_TOKEN, row_builder
-from fraud_domain.rules.model import Catalogue, Status
+from fraud_domain.rules.model import Catalogue, Status, Subject
 from fraud_domain.rules.program import build_program
 from fraud_domain.rules.scoring import Scorer
+from fraud_domain.rules.vocabulary import ORIGIN_FIELDS, Origin
 from fraud_domain.settings import RuleSettings
 
 Event = dict[str, Any]
@@ -21,9 +22,11 @@ _Hit = tuple[int, int, Any, Any, str]
 class Engine:
     """Decides transactions. Compile once, then one call per event; not to be shared between threads."""
 
-    def __init__(self, catalogue: Catalogue, settings: RuleSettings) -> None:
+    def __init__(self, catalogue: Catalogue, settings: RuleSettings, subject: Subject = Subject.CUSTOMER) -> None:
         self.catalogue = catalogue
-        self._rules = tuple(rule for rule in catalogue.rules if rule.evaluated)
+        self.subject = subject
+        self._subject_field = subject.field
+        self._rules = tuple(rule for rule in catalogue.rules if rule.evaluated and rule.key.subject is subject)
         self._windows = tuple(format_duration(rule.window) for rule in self._rules)
         self.program = build_program(self._rules)
         self._evaluate = self.program.evaluate
@@ -37,7 +40,7 @@ class Engine:
         self._context = EXACT_CONTEXT.copy()
 
     def new_history(self) -> History:
-        """An empty history for one customer."""
+        """An empty history for one customer, or another subject."""
         return History(self.fields)
 
     def decide(self, history: History, event: Event) -> Decision | None:
@@ -66,18 +69,27 @@ class Engine:
         if hits:
             return self._with_hits(event, hits, abstained)
         return Decision(
-            row[1], event["customer_id"], 0.0, "none", None, False, (), tuple(abstained), (), self._version, {}
-        )
+            row[1], event["customer_id"], 0.0, "none", None, False, (), tuple(abstained), (), self._version, {},
+            self.subject, event[self._subject_field],
+        )  # fmt: skip
+
+    def note(self, history: History, origin: Origin, event: Event) -> bool:
+        """Remember a label or an account event of the subject; False when it is known already.
+
+        `event` holds the fields of `ORIGIN_FIELDS[origin]`, `event_time` as epoch microseconds.
+        """
+        return history.note(origin, tuple(event.get(name) for name in ORIGIN_FIELDS[origin]), self._max_age)
 
     def _run(self, history: History, row: Row, hits: list[_Hit], abstained: list[str]) -> None:
         times, rows = history.times, history.rows
         card_times, card_rows = history.card(row[CARD_TOKEN])
+        notes = history.notes(row[0])
         if not times or row[0] > times[-1]:
             before, card_before = len(rows), len(card_rows)
         else:
             position = row[:2]
             before, card_before = bisect_left(rows, position), bisect_left(card_rows, position)
-        self._evaluate(row, times, rows, before, card_times, card_rows, card_before, hits, abstained)
+        self._evaluate(row, times, rows, before, card_times, card_rows, card_before, *notes, hits, abstained)
 
     def _with_hits(self, event: Event, hits: list[_Hit], abstained: list[str]) -> Decision:
         rules = self._rules
@@ -112,4 +124,13 @@ class Engine:
             tuple(shadow),
             self._version,
             dict(score.totals),
+            self.subject,
+            event[self._subject_field],
+            self._period(event["event_time"], reasons),
         )
+
+    def _period(self, event_time: int, reasons: list[Reason]) -> int:
+        """Number of the leading rule's window that `event_time` falls into; 0 for customers."""
+        if self.subject is Subject.CUSTOMER or not reasons:
+            return 0
+        return event_time // self.catalogue.rule(reasons[0].rule_id).window

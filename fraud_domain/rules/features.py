@@ -11,7 +11,7 @@ from fraud_domain.rules.compiler import Code, Constants, Scope, compile_conditio
 from fraud_domain.rules.errors import ExpressionError
 from fraud_domain.rules.expressions import Expression
 from fraud_domain.rules.model import Aggregate, Feature, Key
-from fraud_domain.rules.vocabulary import FIELDS, Kind
+from fraud_domain.rules.vocabulary import FIELDS, ORIGIN_FIELDS, Kind, Origin
 
 _WITH_FIELD = {
     Aggregate.SUM: frozenset({Kind.NUMBER}),
@@ -21,11 +21,18 @@ _WITH_FIELD = {
     Aggregate.MAX: frozenset({Kind.NUMBER, Kind.TIME}),
     Aggregate.DISTINCT: frozenset({Kind.NUMBER, Kind.TEXT, Kind.TIME}),
     Aggregate.LAST: frozenset({Kind.NUMBER, Kind.TEXT, Kind.TIME, Kind.FLAG}),
+    Aggregate.SEQUENCE: frozenset({Kind.NUMBER, Kind.TIME}),
 }
 _LATEST = frozenset({Aggregate.LAST, Aggregate.TIME_SINCE, Aggregate.DISTANCE, Aggregate.SPEED})
 _RESULT = {Aggregate.TIME_SINCE: Kind.DURATION}
-_NEVER_MISSING = frozenset({Aggregate.COUNT, Aggregate.SUM, Aggregate.DISTINCT})
-_FUNCTIONS = {Aggregate.AVG: "mean", Aggregate.STDDEV: "deviation", Aggregate.MIN: "minimum", Aggregate.MAX: "maximum"}
+_NEVER_MISSING = frozenset({Aggregate.COUNT, Aggregate.SUM, Aggregate.DISTINCT, Aggregate.SEQUENCE})
+_FUNCTIONS = {
+    Aggregate.AVG: "mean",
+    Aggregate.STDDEV: "deviation",
+    Aggregate.MIN: "minimum",
+    Aggregate.MAX: "maximum",
+    Aggregate.SEQUENCE: "falling",
+}
 _PLACES = {Aggregate.DISTANCE: "travelled", Aggregate.SPEED: "pace"}
 
 
@@ -35,21 +42,25 @@ def feature_kind(feature: Feature) -> Kind:
     Raises:
         ExpressionError: aggregate, field and include_current do not go together.
     """
-    name, aggregate = feature.field, feature.aggregate
+    name, aggregate, fields = feature.field, feature.aggregate, ORIGIN_FIELDS[feature.of]
+    if feature.of is not Origin.TRANSACTIONS and (feature.include_current or aggregate in _PLACES):
+        raise ExpressionError(f"{feature.of} have no current event and no place")
+    if (aggregate is Aggregate.SHARE) != (feature.when is not None):
+        raise ExpressionError("'share' needs 'when', and nothing else takes it")
     if feature.include_current and aggregate in _LATEST:
         raise ExpressionError(f"'{aggregate}' looks back from the current event; include_current makes no sense")
     allowed = _WITH_FIELD.get(aggregate)
     if allowed is None:
         if name is not None and aggregate is not Aggregate.COUNT:
             raise ExpressionError(f"'{aggregate}' takes no field")
-        if name is not None and name not in FIELDS:
+        if name is not None and name not in fields:
             raise ExpressionError(f"unknown field '{name}'")
         return _RESULT.get(aggregate, Kind.NUMBER)
     if name is None:
         raise ExpressionError(f"'{aggregate}' needs a field")
-    if name not in FIELDS:
+    if name not in fields:
         raise ExpressionError(f"unknown field '{name}'")
-    kind = FIELDS[name].kind
+    kind = fields[name].kind
     if kind not in allowed:
         raise ExpressionError(f"'{aggregate}' cannot be taken of {name}, a {kind}")
     return kind if aggregate in (Aggregate.MIN, Aggregate.MAX, Aggregate.LAST) else Kind.NUMBER
@@ -80,7 +91,11 @@ class FeaturePlan:
             ExpressionError: the feature is not well formed.
         """
         kind = feature_kind(feature)
-        values = FIELDS[feature.field].values if feature.aggregate is Aggregate.LAST and feature.field else ()
+        values = (
+            ORIGIN_FIELDS[feature.of][feature.field].values
+            if feature.aggregate is Aggregate.LAST and feature.field
+            else ()
+        )
         code = self._latest_value(key, feature, parameters) if feature.aggregate in _LATEST else None
         code = code or self._aggregate(key, feature, parameters)
         return Code(code, kind, nullable=feature.aggregate not in _NEVER_MISSING, values=values)
@@ -89,20 +104,27 @@ class FeaturePlan:
         """Source of the number of earlier events in the window, those that satisfy `where` if given."""
         return self._count(key, Feature("n", Aggregate.COUNT, None, window, where, False), parameters)
 
-    def _low(self, key: Key, window: int) -> str:
-        prefix = _PREFIX[key]
-        return self.lazy(("low", key, window), f"bisect_right({prefix}times, c_event_time - {window}, 0, {prefix}hi)")
+    def _position(self, origin: Origin, name: str) -> int:
+        """Where a field stands in an earlier row: transactions keep what rules read, other rows are fixed."""
+        return self.past(name) if origin is Origin.TRANSACTIONS else tuple(ORIGIN_FIELDS[origin]).index(name)
 
-    def _condition(self, where: Expression, parameters: Mapping[str, Code]) -> tuple[str, str]:
+    def _low(self, prefix: str, window: int) -> str:
+        return self.lazy(
+            ("low", prefix, window), f"bisect_right({prefix}times, c_event_time - {window}, 0, {prefix}hi)"
+        )
+
+    def _condition(self, where: Expression, parameters: Mapping[str, Code], origin: Origin) -> tuple[str, str]:
         """The test of an earlier row `r`, and the statements that bind what it needs of the current one."""
         current = {
             name: Code(f"c_{name}", f.kind, f.nullable, simple=True, values=f.values) for name, f in FIELDS.items()
         }
-        probe = Scope({**parameters, **_row_symbols(lambda _: 0)}, self.constants, current)
+        probe = Scope({**parameters, **_row_symbols(origin, lambda _: 0)}, self.constants, current)
         compile_condition(where, probe)
-        positions = {name: self.past(name) for name in sorted(probe.used & FIELDS.keys())}
+        used = sorted(probe.used & ORIGIN_FIELDS[origin].keys())
+        positions = {name: self._position(origin, name) for name in used}
         bindings = "".join(f"    c_{name} = cur[{self.current(name)}]\n" for name in sorted(probe.used_current))
-        scope = Scope({**parameters, **_row_symbols(lambda name: positions.get(name, 0))}, self.constants, current)
+        symbols = _row_symbols(origin, lambda name: positions.get(name, 0))
+        scope = Scope({**parameters, **symbols}, self.constants, current)
         return compile_condition(where, scope).text, bindings
 
     def _helper(self, identity: object, body: Callable[[str], str]) -> str:
@@ -113,33 +135,38 @@ class FeaturePlan:
 
     def _selection(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
         """Source of the list of rows the feature is computed over."""
-        prefix, low = _PREFIX[key], self._low(key, feature.window)
+        prefix = prefix_of(key, feature.of)
+        low = self._low(prefix, feature.window)
         tail = " + [cur]" if feature.include_current else ""
         if feature.where is None:
             return self.lazy(
-                ("rows", key, feature.window, feature.include_current), f"{prefix}rows[{low}:{prefix}hi]{tail}"
+                ("rows", prefix, feature.window, feature.include_current), f"{prefix}rows[{low}:{prefix}hi]{tail}"
             )
-        test, bindings = self._condition(feature.where, parameters)
+        test, bindings = self._condition(feature.where, parameters, feature.of)
         helper = self._helper(
             ("select", test, bindings, feature.include_current),
             lambda name: (
                 f"def {name}(rows, low, hi, cur):\n{bindings}    return [r for r in rows[low:hi]{tail} if {test}]\n"
             ),
         )
-        identity = ("rows", key, feature.window, helper)
+        identity = ("rows", prefix, feature.window, helper)
         return self.lazy(identity, f"{helper}({prefix}rows, {low}, {prefix}hi, cur)")
 
     def _count(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
         if feature.where is None:
             more = " + 1" if feature.include_current else ""
-            return f"({_PREFIX[key]}hi - {self._low(key, feature.window)}{more})"
+            prefix = prefix_of(key, feature.of)
+            return f"({prefix}hi - {self._low(prefix, feature.window)}{more})"
         return f"len({self._selection(key, feature, parameters)})"
 
     def _aggregate(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
+        if feature.aggregate is Aggregate.SHARE:
+            return self._share(key, feature, parameters)
         if feature.field is None:
             return self._count(key, feature, parameters)
         selection = self._selection(key, feature, parameters)
-        values = self.lazy(("values", selection, feature.field), f"values_of({selection}, {self.past(feature.field)})")
+        place = self._position(feature.of, feature.field)
+        values = self.lazy(("values", selection, feature.field), f"values_of({selection}, {place})")
         match feature.aggregate:
             case Aggregate.COUNT:
                 return f"len({values})"
@@ -149,13 +176,28 @@ class FeaturePlan:
                 return self.lazy(("sum", values), f"sum({values})")
         return self.lazy((feature.aggregate, values), f"{_FUNCTIONS[feature.aggregate]}({values})")
 
+    def _share(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
+        """Source of the part of the selected rows for which `when` holds, None of nothing."""
+        if feature.when is None:
+            raise ExpressionError("'share' needs 'when'")
+        selection = self._selection(key, feature, parameters)
+        test, bindings = self._condition(feature.when, parameters, feature.of)
+        helper = self._helper(
+            ("share", test, bindings),
+            lambda name: (
+                f"def {name}(rows, cur):\n{bindings}    return divide(len([r for r in rows if {test}]), len(rows))\n"
+            ),
+        )
+        return self.lazy(("share", helper, selection), f"{helper}({selection}, cur)")
+
     def _latest_value(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
         needed = [feature.field] if feature.field else []
         if feature.aggregate in _PLACES:
             needed = ["latitude", "longitude"]
-        test, bindings = self._condition(feature.where, parameters) if feature.where else ("", "")
+        origin, fields = feature.of, ORIGIN_FIELDS[feature.of]
+        test, bindings = self._condition(feature.where, parameters, origin) if feature.where else ("", "")
         tests = [test] if test else []
-        tests += [f"r[{self.past(name)}] is not None" for name in needed if FIELDS[name].nullable]
+        tests += [f"r[{self._position(origin, name)}] is not None" for name in needed if fields[name].nullable]
         helper = self._helper(
             ("latest", tuple(tests), bindings),
             lambda name: (
@@ -164,8 +206,11 @@ class FeaturePlan:
                 "    return None\n"
             ),
         )
-        prefix, low = _PREFIX[key], self._low(key, feature.window)
-        latest = self.lazy(("latest", key, feature.window, helper), f"{helper}({prefix}rows, {low}, {prefix}hi, cur)")
+        prefix = prefix_of(key, origin)
+        low = self._low(prefix, feature.window)
+        latest = self.lazy(
+            ("latest", prefix, feature.window, helper), f"{helper}({prefix}rows, {low}, {prefix}hi, cur)"
+        )
         identity = (feature.aggregate, latest, feature.field)
         if feature.aggregate in _PLACES:
             for name in ("latitude", "longitude"):
@@ -173,15 +218,20 @@ class FeaturePlan:
             moment = ", c_event_time" if feature.aggregate is Aggregate.SPEED else ""
             place = f"{self.past('latitude')}, {self.past('longitude')}, c_latitude, c_longitude{moment}"
             return self.lazy(identity, f"{_PLACES[feature.aggregate]}({latest}, {place})")
-        value = f"c_event_time - {latest}[0]" if feature.field is None else f"{latest}[{self.past(feature.field)}]"
+        place = "" if feature.field is None else f"[{self._position(origin, feature.field)}]"
+        value = f"c_event_time - {latest}[0]" if feature.field is None else f"{latest}{place}"
         return self.lazy(identity, f"(None if {latest} is None else {value})")
 
 
-_PREFIX = {key: "" if key is Key.CUSTOMER else f"{key.value}_" for key in Key}
+def prefix_of(key: Key, origin: Origin) -> str:
+    """Prefix of the variables that hold the earlier events of a key: the card's, or the subject's by origin."""
+    if origin is not Origin.TRANSACTIONS:
+        return f"{origin.value}_"
+    return "card_" if key is Key.CARD else ""
 
 
-def _row_symbols(position: Callable[[str], int]) -> dict[str, Code]:
+def _row_symbols(origin: Origin, position: Callable[[str], int]) -> dict[str, Code]:
     return {
         name: Code(f"r[{position(name)}]", f.kind, f.nullable, simple=True, values=f.values)
-        for name, f in FIELDS.items()
+        for name, f in ORIGIN_FIELDS[origin].items()
     }

@@ -2,10 +2,11 @@
 
 A fixture fills defaults from a profile (pos, online, pix, atm), then its `base`, then each entry. Times count
 back from the judged transaction: `{ago: 30d, repeat: 20, every: 1d, amount: 100}` is twenty events, the first
-30 days before. An off rule's fixtures are checked too, so that it can be switched on with confidence.
+30 days before; `{n}` in a text is the number of the repetition. `labels` and `account_events` of the subject are
+written alike. An off rule's fixtures are checked too, so that it can be switched on with confidence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,10 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fraud_domain.contract import Transaction
+from fraud_domain.contract import AccountAction, Label, LabelSource, Transaction
 from fraud_domain.rules.durations import parse_duration
 from fraud_domain.rules.engine import Engine
-from fraud_domain.rules.model import EVALUATED_KEYS, Catalogue, Fixture, Rule, Status
+from fraud_domain.rules.model import Catalogue, Fixture, Rule, Status, Subject
+from fraud_domain.rules.vocabulary import ORIGIN_FIELDS, Origin
 from fraud_domain.settings import RuleSettings
 
 Event = dict[str, Any]
@@ -37,11 +39,19 @@ _CARD: Event = {
     "merchant_id": "merchant-1",
     "merchant_country": "BR",
     "mcc": "5411",
+    "terminal_id": "terminal-1",
 }
 PROFILES: dict[str, Event] = {
     "pos": {**_COMMON, **_CARD, "channel": "POS", "entry_mode": "CHIP"},
     "atm": {**_COMMON, **_CARD, "type": "WITHDRAWAL", "channel": "ATM", "entry_mode": "CHIP", "mcc": "6011"},
-    "online": {**_COMMON, **_CARD, "channel": "ECOMMERCE", "entry_mode": "ECOMMERCE", "device_id": "device-1"},
+    "online": {
+        **_COMMON,
+        **_CARD,
+        "channel": "ECOMMERCE",
+        "entry_mode": "ECOMMERCE",
+        "device_id": "device-1",
+        "ip_address": "198.51.100.7",
+    },
     "pix": {**_COMMON, "type": "PIX", "channel": "MOBILE_APP", "device_id": "device-1", "pix_key": "key-1"},
 }
 
@@ -77,14 +87,8 @@ def build_events(fixture: Fixture) -> list[Event]:
     moment = _moment(content["time"] or DEFAULT_TIME)
     events: list[Event] = []
     for entry in content["history"]:
-        fields = {name: value for name, value in entry.items() if name not in ("ago", "repeat", "every", "profile")}
-        event = _event(entry["profile"] or profile, base, fields)
-        step = parse_duration(entry["every"] or "1m")
-        for number in range(entry["repeat"]):
-            when = moment - parse_duration(entry["ago"]) + number * step
-            if when > moment:
-                raise FixtureError("history runs past the judged transaction; check ago, repeat and every")
-            events.append({**event, "event_time": when})
+        for when, fields in _repeated(entry, moment):
+            events.append({**_event(entry["profile"] or profile, base, fields), "event_time": when})
     events.sort(key=lambda event: int(event["event_time"]))
     events.append({**_event(profile, base, content["event"]), "event_time": moment})
     for number, event in enumerate(events):
@@ -92,15 +96,57 @@ def build_events(fixture: Fixture) -> list[Event]:
     return events
 
 
+def build_notes(fixture: Fixture) -> list[tuple[Origin, Event]]:
+    """The labels and account events of a fixture, oldest first; as `Engine.note` takes them.
+
+    Raises:
+        FixtureError: an unknown field or value.
+    """
+    moment = _moment(fixture.content["time"] or DEFAULT_TIME)
+    notes: list[tuple[Origin, Event]] = []
+    for origin, defaults in _NOTE_DEFAULTS.items():
+        for entry in fixture.content[origin.value]:
+            for when, fields in _repeated(entry, moment):
+                number = len(notes)
+                note = {**defaults, "event_id": f"a-{number}", "transaction_id": f"l-{number}", **fields}
+                note = {name: value for name, value in note.items() if name in ORIGIN_FIELDS[origin] or name in fields}
+                for name, value in note.items():
+                    field = ORIGIN_FIELDS[origin].get(name)
+                    if field is None:
+                        raise FixtureError(f"'{name}' is not a field of {origin}")
+                    if field.values and value not in field.values:
+                        raise FixtureError(f"{name}: '{value}' is not one of {', '.join(field.values)}")
+                notes.append((origin, {**note, "event_time": when}))
+    return sorted(notes, key=lambda note: int(note[1]["event_time"]))
+
+
+_NOTE_DEFAULTS: dict[Origin, Event] = {
+    Origin.LABELS: {"label": Label.FRAUD.value, "source": LabelSource.CHARGEBACK.value},
+    Origin.ACCOUNT_EVENTS: {"action": AccountAction.LOGIN.value, "device_id": "device-1"},
+}
+
+
+def _repeated(entry: Mapping[str, Any], moment: int) -> Iterator[tuple[int, Event]]:
+    """Time and own fields of every event an entry stands for."""
+    step = parse_duration(entry["every"] or "1m")
+    for number in range(entry["repeat"]):
+        when = moment - parse_duration(entry["ago"]) + number * step
+        if when > moment:
+            raise FixtureError("history runs past the judged transaction; check ago, repeat and every")
+        fields = {name: value for name, value in entry.items() if name not in ("ago", "repeat", "every", "profile")}
+        yield when, {n: v.replace("{n}", str(number)) if isinstance(v, str) else v for n, v in fields.items()}
+
+
 def check_fixtures(catalogue: Catalogue, settings: RuleSettings | None = None) -> list[FixtureFailure]:
     """Every fixture that does not hold: a positive that does not hit, a near miss that hits or abstains."""
-    rules = [replace(rule, status=Status.ACTIVE) for rule in catalogue.rules if rule.key in EVALUATED_KEYS]
-    engine = Engine(Catalogue(tuple(rules), catalogue.typologies), settings or RuleSettings())
+    rules = [replace(rule, status=Status.ACTIVE) for rule in catalogue.rules]
+    switched_on = Catalogue(tuple(rules), catalogue.typologies)
+    engines = {subject: Engine(switched_on, settings or RuleSettings(), subject) for subject in Subject}
     failures = []
     for rule in rules:
         for group, fixtures in (("positive", rule.positive), ("near_miss", rule.near_miss)):
             for fixture in fixtures:
-                outcome, expected = _outcome(engine, rule, fixture), _expected(group, fixture)
+                outcome, expected = _outcome(engines[rule.key.subject], rule, fixture), _expected(group, fixture)
                 if outcome != expected:
                     failures.append(FixtureFailure(rule.id, group, fixture.name, rule.file, fixture.line, outcome))
     return failures
@@ -115,8 +161,15 @@ def _expected(group: str, fixture: Fixture) -> str:
 def _outcome(engine: Engine, rule: Rule, fixture: Fixture) -> str:
     history = engine.new_history()
     decision = None
-    for event in build_events(fixture):
-        decision = engine.decide(history, event)
+    events = build_events(fixture)
+    subject = events[-1].get(engine.subject.field)
+    if subject is None:
+        return f"the judged transaction has no {engine.subject.field}"
+    for origin, note in build_notes(fixture):
+        engine.note(history, origin, note)
+    for event in events:
+        if event.get(engine.subject.field) == subject:
+            decision = engine.decide(history, event)
     if decision is None:
         return "the judged transaction is a duplicate"
     if any(reason.rule_id == rule.id for reason in decision.reasons):

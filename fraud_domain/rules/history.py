@@ -1,11 +1,11 @@
-"""The bounded memory of one customer: events in order of (event_time, transaction_id), and those of each card.
+"""The bounded memory of one subject: events in order of (event_time, transaction_id), and those of each card.
 
 An event leaves when it is older than the newest one by `max_age`, or when there are more than `limit`; the
 newest event of each card stays, however old, so that a card waking up is seen. What left is forgotten: a window
-longer than `max_age` sees only what is kept.
+longer than `max_age` sees only what is kept. Labels and account events are kept beside them, in lists of their own.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +13,15 @@ import orjson
 
 from fraud_domain.rules.aggregates import Row
 from fraud_domain.rules.layout import AMOUNT, BASE, CARD_TOKEN
+from fraud_domain.rules.vocabulary import Origin
 
 FORMAT = 1
+NOTE_LIMIT = 200
+"""Labels, and account events, kept per subject."""
+
 _NO_EVENTS: tuple[list[int], list[Row]] = ([], [])
+_NOTED = tuple(origin for origin in Origin if origin is not Origin.TRANSACTIONS)
+_NO_NOTES: tuple[Any, ...] = ((), (), 0) * len(_NOTED)
 
 
 class HistoryFormatError(ValueError):
@@ -25,7 +31,7 @@ class HistoryFormatError(ValueError):
 class History:
     """Events of one customer, sorted; made by `Engine.new_history` or `History.load`."""
 
-    __slots__ = ("cards", "fields", "ids", "rows", "times")
+    __slots__ = ("cards", "fields", "ids", "noted", "rows", "times")
 
     def __init__(self, fields: tuple[str, ...] = BASE) -> None:
         self.fields = fields
@@ -33,6 +39,7 @@ class History:
         self.rows: list[Row] = []
         self.ids: set[str] = set()
         self.cards: dict[str, tuple[list[int], list[Row]]] = {}
+        self.noted: dict[Origin, tuple[list[int], list[Row]]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,6 +47,25 @@ class History:
     def card(self, token: str | None) -> tuple[list[int], list[Row]]:
         """Times and rows of one card, not to be changed."""
         return _NO_EVENTS if token is None else self.cards.get(token, _NO_EVENTS)
+
+    def notes(self, moment: int) -> tuple[Any, ...]:
+        """Times, rows and number of those up to `moment`, for labels, then for account events."""
+        if not self.noted:
+            return _NO_NOTES
+        places = [self.noted.get(origin, _NO_EVENTS) for origin in _NOTED]
+        return tuple(part for times, rows in places for part in (times, rows, bisect_right(times, moment)))
+
+    def note(self, origin: Origin, row: Row, max_age: int) -> bool:
+        """Remember a label or account event (time and identity first); False when it is known already."""
+        times, rows = self.noted.setdefault(origin, ([], []))
+        if row in rows:
+            return False
+        position = bisect_right([known[:2] for known in rows], row[:2])
+        times.insert(position, row[0])
+        rows.insert(position, row)
+        while len(rows) > NOTE_LIMIT or times[0] < times[-1] - max_age:
+            del times[0], rows[0]
+        return True
 
     def add(self, row: Row, max_age: int, limit: int) -> None:
         """Insert an event, then let go of what is too old or too many. `max_age` in microseconds."""
@@ -106,7 +132,10 @@ class History:
 
     def dump(self) -> bytes:
         """Compact JSON: the field names once, then one list per event; money as exact text."""
-        return orjson.dumps({"v": FORMAT, "f": self.fields, "r": self.rows}, default=_exact)
+        content: dict[str, Any] = {"v": FORMAT, "f": self.fields, "r": self.rows}
+        if self.noted:
+            content["s"] = {origin.value: rows for origin, (_, rows) in self.noted.items()}
+        return orjson.dumps(content, default=_exact)
 
     @classmethod
     def load(cls, blob: bytes | str) -> "History":
@@ -126,6 +155,8 @@ class History:
             row[AMOUNT] = Decimal(row[AMOUNT])
         history = cls(fields)
         history._fill(fields, [tuple(row) for row in rows])
+        for name, noted in content.get("s", {}).items():
+            history.noted[Origin(name)] = ([row[0] for row in noted], [tuple(row) for row in noted])
         return history
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from fraud_domain.rules.expressions import Expression
 from fraud_domain.rules.text import Template
-from fraud_domain.rules.vocabulary import Kind
+from fraud_domain.rules.vocabulary import Kind, Origin
 
 HASH_LENGTH = 16
 
@@ -24,6 +24,21 @@ class Status(StrEnum):
     OFF = "off"
 
 
+class Subject(StrEnum):
+    """Whom a decision is about; each has histories and an engine of its own."""
+
+    CUSTOMER = "customer"
+    DEVICE = "device"
+    MERCHANT = "merchant"
+    TERMINAL = "terminal"
+    IP = "ip"
+
+    @property
+    def field(self) -> str:
+        """The contract field that names the subject."""
+        return "ip_address" if self is Subject.IP else f"{self.value}_id"
+
+
 class Key(StrEnum):
     """Whose history a rule looks at."""
 
@@ -34,8 +49,10 @@ class Key(StrEnum):
     TERMINAL = "terminal"
     IP = "ip"
 
-
-EVALUATED_KEYS = frozenset({Key.CUSTOMER, Key.CARD})
+    @property
+    def subject(self) -> Subject:
+        """Whom the rule speaks about: a card's rules speak about its customer."""
+        return Subject.CUSTOMER if self is Key.CARD else Subject(self.value)
 
 
 class Aggregate(StrEnum):
@@ -52,6 +69,8 @@ class Aggregate(StrEnum):
     TIME_SINCE = "time_since"
     DISTANCE = "distance"
     SPEED = "speed"
+    SHARE = "share"
+    SEQUENCE = "sequence"
 
 
 class Strength(StrEnum):
@@ -70,7 +89,10 @@ class Combine(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A number about the past. `window` in microseconds; `where` selects events, None takes all."""
+    """A number about the past. `window` in microseconds; `where` selects events, None takes all.
+
+    `of` names the events it is about; `when` is what a share is the share of.
+    """
 
     name: str
     aggregate: Aggregate
@@ -78,6 +100,8 @@ class Feature:
     window: int
     where: Expression | None
     include_current: bool
+    of: Origin = Origin.TRANSACTIONS
+    when: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +153,8 @@ class Rule:
 
     @property
     def evaluated(self) -> bool:
-        """Whether the engine runs it: not off, and keyed by something the engine holds a history of."""
-        return self.status is not Status.OFF and self.key in EVALUATED_KEYS
+        """Whether an engine runs it."""
+        return self.status is not Status.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +188,18 @@ class Catalogue:
             KeyError: there is none.
         """
         return self._by_id[rule_id]
+
+    @cached_property
+    def subjects(self) -> tuple[Subject, ...]:
+        """Whom these rules decide about: customers always, others when a rule asks for them."""
+        asked = {rule.key.subject for rule in self.rules if rule.evaluated}
+        return tuple(subject for subject in Subject if subject in asked or subject is Subject.CUSTOMER)
+
+    def origins(self, subject: Subject) -> tuple[Origin, ...]:
+        """What the rules about `subject` look at, transactions first."""
+        rules = [rule for rule in self.rules if rule.evaluated and rule.key.subject is subject]
+        asked = {feature.of for rule in rules for feature in rule.features.values()}
+        return tuple(origin for origin in Origin if origin in asked or origin is Origin.TRANSACTIONS)
 
     @cached_property
     def version(self) -> str:

@@ -1,6 +1,7 @@
 """The whole catalogue as one generated Python function, compiled once.
 
-`evaluate(cur, times, rows, hi, card_times, card_rows, card_hi, hits, abstained)` appends to `hits` a tuple
+`evaluate(cur, times, rows, hi, card_times, card_rows, card_hi, ..., hits, abstained)`, three arguments for each
+place where earlier events stand, appends to `hits` a tuple
 (rule index, history size, observed, threshold, text) for every rule that hits and to `abstained` the id of
 every rule without enough history. Pieces that several rules need are computed once and only when reached.
 """
@@ -18,10 +19,11 @@ from fraud_domain.rules.features import FeaturePlan
 from fraud_domain.rules.layout import Layout, Reads
 from fraud_domain.rules.model import Key, Parameter, Rule
 from fraud_domain.rules.text import DEFAULT_FORMAT, Placeholder, Template, format_of, render, reported
-from fraud_domain.rules.vocabulary import FIELDS, Kind
+from fraud_domain.rules.vocabulary import FIELDS, Kind, Origin
 
 Evaluate = Callable[..., None]
-_ARGUMENTS = "cur, times, rows, hi, card_times, card_rows, card_hi, hits, abstained"
+_PLACES = ("", "card_", *(f"{origin.value}_" for origin in Origin if origin is not Origin.TRANSACTIONS))
+_ARGUMENTS = ", ".join(["cur", *(f"{p}times, {p}rows, {p}hi" for p in _PLACES), "hits", "abstained"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,18 @@ def build_program(rules: tuple[Rule, ...]) -> Program:
     return Program(layout, source, namespace["evaluate"])
 
 
-_RUN_TIME = ("divide", "remainder", "values_of", "mean", "deviation", "minimum", "maximum", "travelled", "pace")
+_RUN_TIME = (
+    "divide",
+    "remainder",
+    "values_of",
+    "mean",
+    "deviation",
+    "minimum",
+    "maximum",
+    "falling",
+    "travelled",
+    "pace",
+)
 
 
 def _generate(rules: tuple[Rule, ...], reads: Reads, constants: Constants, layout: Layout | None = None) -> str:

@@ -86,7 +86,8 @@ def read_rule(source: Source, index: int, part: RulePart, typology: str, problem
 def _feature(reader: _Reader, name: str, part: FeaturePart, window: int) -> Feature:
     where = reader.expression(("features", name, "where"), part.where)
     span = parse_duration(part.window) if part.window else window
-    return Feature(name, part.aggregate, part.field, span, where, part.include_current)
+    when = reader.expression(("features", name, "when"), part.when)
+    return Feature(name, part.aggregate, part.field, span, where, part.include_current, part.of, when)
 
 
 def parameter(value: Any) -> Parameter:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from fraud_domain.rules.durations import PATTERN
 from fraud_domain.rules.model import Aggregate, Combine, Key, Status, Strength
+from fraud_domain.rules.vocabulary import Origin
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2,6}-[1-9][0-9]*$")]
 TypologyId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{2,40}$")]
@@ -68,6 +69,10 @@ class FeaturePart(Part):
         Expression | None, Field(description="Which earlier events count: their fields, current.<field>")
     ] = None
     include_current: Annotated[bool, Field(description="Also count the judged transaction, if `where` holds")] = False
+    of: Annotated[Origin, Field(description="Which events: transactions, labels or account_events of the key")] = (
+        Origin.TRANSACTIONS
+    )
+    when: Annotated[Expression | None, Field(description="Of a share: what the counted events have in common")] = None
 
 
 class EventsPart(Part):
@@ -89,6 +94,8 @@ class FixturePart(Part):
     time: Annotated[str | None, Field(description="When the judged transaction happens, ISO-8601 with offset")] = None
     base: Annotated[dict[str, Any], Field(description="Fields of every event")] = {}
     history: list[EventsPart] = []
+    labels: Annotated[list[EventsPart], Field(description="Labels of the subject, by when they became known")] = []
+    account_events: Annotated[list[EventsPart], Field(description="Account events of the subject")] = []
     event: Annotated[dict[str, Any], Field(description="Fields of the judged transaction")]
     abstains: Annotated[bool, Field(description="Near miss because the history is too short")] = False
 

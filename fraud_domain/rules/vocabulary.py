@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from fraud_domain.contract import Transaction, field_specs
+from fraud_domain.contract import AccountEvent, FieldSpec, FraudLabel, Transaction, field_specs
 from fraud_domain.rules.durations import HOUR, SECOND
 from fraud_domain.rules.geo import distance_km
 
@@ -30,6 +30,14 @@ class Kind(StrEnum):
     TEXTS = "list of texts"
     TABLE = "table of numbers"
     NOTHING = "missing value"
+
+
+class Origin(StrEnum):
+    """What a feature is about; each has fields of its own."""
+
+    TRANSACTIONS = "transactions"
+    LABELS = "labels"
+    ACCOUNT_EVENTS = "account_events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,9 @@ _KINDS = {
     "double": Kind.COORDINATE,
 }
 
+_LABEL_FIELDS = ("label", "fraud_type", "source")
+_ACCOUNT_FIELDS = ("action", "device_id", "ip_address", "ip_country")
+
 _PLACE = ("latitude", "longitude")
 _BILLING = ("billing_latitude", "billing_longitude")
 _SHIPPING = ("shipping_latitude", "shipping_longitude")
@@ -134,12 +145,32 @@ DERIVED = {
     )
 }
 
-FIELDS: dict[str, Field] = {
-    spec.name: Field(
-        spec.name, _KINDS[spec.kind], not spec.required, spec.description, tuple(str(value) for value in spec.values)
-    )
-    for spec in field_specs(Transaction)
-} | {name: derived.field for name, derived in DERIVED.items()}
+
+def _fields(specs: tuple[FieldSpec, ...]) -> dict[str, Field]:
+    return {
+        s.name: Field(s.name, _KINDS[s.kind], not s.required, s.description, tuple(str(value) for value in s.values))
+        for s in specs
+    }
+
+
+FIELDS: dict[str, Field] = _fields(field_specs(Transaction)) | {
+    name: derived.field for name, derived in DERIVED.items()
+}
+
+ORIGIN_FIELDS: dict[Origin, dict[str, Field]] = {
+    Origin.TRANSACTIONS: FIELDS,
+    Origin.LABELS: {
+        "event_time": Field("event_time", Kind.TIME, False, "When the label became known"),
+        "transaction_id": Field("transaction_id", Kind.TEXT, False, "The transaction judged"),
+        **{name: field for name, field in _fields(field_specs(FraudLabel)).items() if name in _LABEL_FIELDS},
+    },
+    Origin.ACCOUNT_EVENTS: {
+        "event_time": Field("event_time", Kind.TIME, False, "When it happened"),
+        "event_id": Field("event_id", Kind.TEXT, False, "Unique id"),
+        **{name: field for name, field in _fields(field_specs(AccountEvent)).items() if name in _ACCOUNT_FIELDS},
+    },
+}
+"""Fields by origin. Rows of labels and account events hold just these, time and identity first."""
 
 RESERVED = frozenset({"current", "n", "window", "min", "max", "abs"})
 """Names with a meaning of their own; a feature or parameter cannot take them."""

@@ -20,8 +20,11 @@ from fraud_domain.rules import (
     Decision,
     Engine,
     History,
+    Key,
+    Origin,
     Status,
     Strength,
+    Subject,
     alert_id,
     load_catalogue,
     load_texts,
@@ -83,11 +86,20 @@ FEATURES = [
     ("{aggregate: time_since}", "f / q > 0.5"),
     ("{aggregate: distance, where: card_present}", "f > 100"),
     ("{aggregate: speed}", "f > 900"),
+    ('{aggregate: share, when: status == "DECLINED"}', "f > 0.3"),
+    ("{aggregate: share, where: amount > 0, when: amount >= current.amount, include_current: true}", "0.2 < f < 0.9"),
+    ("{aggregate: sequence, field: amount, include_current: true}", "f >= 2"),
+    ("{aggregate: sequence, field: home_distance_km}", "f != 1"),
+    ('{aggregate: count, of: labels, where: label == "fraud" and transaction_id != current.transaction_id}', "f >= 1"),
+    ("{aggregate: time_since, of: labels}", "f < 10 * q"),
+    ("{aggregate: last, of: account_events, field: action, where: device_id == current.device_id}", 'f == "LOGIN"'),
+    ("{aggregate: distinct, of: account_events, field: ip_country}", "f > 1"),
+    ("{aggregate: max, of: account_events, field: event_time}", "event_time - f < 5 * q"),
     ("{aggregate: sum, field: amount}", "(f if amount > 1 else -amount) > max(w[type], 3)"),
 ]
 
 
-def _rule(number: int, feature: str, condition: str) -> str:
+def _rule(number: int, feature: str, condition: str, key: Key | None) -> str:
     extra = [f"features: {{f: {feature}}}"]
     used = [("p", "1.5"), ("q", "90s"), ("w", "{PIX: 5, CREDIT_CARD: 20.5}")]
     words = "".join(c if c.isalnum() else " " for c in feature + condition).split()
@@ -103,7 +115,7 @@ def _rule(number: int, feature: str, condition: str) -> str:
     place = {
         "id": number,
         "status": "shadow" if number % 7 == 0 else "active",
-        "key": "card" if number % 2 else "customer",
+        "key": key or ("card" if number % 2 else "customer"),
         "window": ("3m", "10m", "1h", "30d")[number % 4],
         "extra": "\n    ".join(extra),
         "condition": "'" + condition.replace("'", "''") + "'",
@@ -117,9 +129,9 @@ def _rule(number: int, feature: str, condition: str) -> str:
     return RULE % place
 
 
-def laboratory(combine: str) -> Catalogue:
-    """A catalogue of one rule per entry of FEATURES."""
-    rules = "".join(_rule(number, *each) for number, each in enumerate(FEATURES, 1))
+def laboratory(combine: str, key: Key | None = None) -> Catalogue:
+    """A catalogue of one rule per entry of FEATURES, about customers and cards in turn or all about `key`."""
+    rules = "".join(_rule(number, *each, key) for number, each in enumerate(FEATURES, 1))
     return load_texts({"lab.yaml": LABORATORY % {"combine": combine, "rules": rules}})
 
 
@@ -183,6 +195,113 @@ def histories(draw: st.DrawFn) -> list[Event]:
         moment += gap * MINUTE
         events.append({**event, "transaction_id": f"t-{number:02d}", "customer_id": "customer-1", "event_time": moment})
     return events
+
+
+NOTES: dict[Origin, dict[str, list[Any]]] = {
+    Origin.LABELS: {
+        "transaction_id": ["t-00", "t-01", "l-1"],
+        "label": ["fraud", "fraud", "legit"],
+        "source": ["chargeback", "analyst"],
+        "fraud_type": [None, "stolen_card"],
+    },
+    Origin.ACCOUNT_EVENTS: {
+        "event_id": ["a-1", "a-2", "a-3", "a-4"],
+        "action": ["LOGIN", "DEVICE_ADDED", "PASSWORD_CHANGED"],
+        "device_id": [None, "d-1", "d-2"],
+        "ip_address": [None, "198.51.100.7"],
+        "ip_country": [None, "BR", "US"],
+    },
+}
+SUBJECTS: dict[Subject, list[Any]] = {
+    Subject.CUSTOMER: ["customer-1"],
+    Subject.DEVICE: ["d-1"],
+    Subject.MERCHANT: ["m-1"],
+    Subject.TERMINAL: ["term-1"],
+    Subject.IP: ["198.51.100.7"],
+}
+Arrival = tuple[Origin, Event]
+
+
+def random_arrivals(rng: random.Random, subject: Subject) -> list[Arrival]:
+    """Transactions of one subject with labels and account events between them, not always in order of time."""
+    arrivals: list[Arrival] = []
+    for event in random_history(rng):
+        if subject is not Subject.CUSTOMER:
+            event = event | {subject.field: SUBJECTS[subject][0], "customer_id": rng.choice(["c-1", "c-2", "c-3"])}
+        arrivals.append((Origin.TRANSACTIONS, event))
+        for origin, values in NOTES.items():
+            if rng.random() < 0.4:
+                note = {name: rng.choice(each) for name, each in values.items()}
+                shift = rng.choice([-3, -1, 0, 0, 1, 3]) * MINUTE
+                arrivals.append((origin, note | {"event_time": event["event_time"] + shift}))
+    if rng.random() < 0.5:
+        rng.shuffle(arrivals)
+    return arrivals
+
+
+def engine_on_arrivals(engine: Engine, arrivals: list[Arrival], interrupt: int) -> list[Decision | None]:
+    """The engine's decisions; the history is stored and read back before arrival `interrupt`."""
+    history, decisions = engine.new_history(), []
+    for index, (origin, event) in enumerate(arrivals):
+        if index == interrupt:
+            history = History.load(history.dump())
+        if origin is Origin.TRANSACTIONS:
+            decisions.append(engine.decide(history, event))
+        else:
+            engine.note(history, origin, event)
+    return decisions
+
+
+def oracle_on_arrivals(oracle: ReferenceEvaluator, arrivals: list[Arrival]) -> list[Decision | None]:
+    """The reference evaluator's decisions."""
+    arrived: list[Event] = []
+    notes: dict[str, list[Event]] = {}
+    decisions = []
+    for origin, event in arrivals:
+        if origin is Origin.TRANSACTIONS:
+            decisions.append(oracle.decide(arrived, event, notes))
+            arrived.append(event)
+        elif event not in notes.setdefault(origin, []):
+            notes[origin] = sorted(
+                [*notes[origin], event], key=lambda n: (n["event_time"], n.get("transaction_id") or n.get("event_id"))
+            )
+    return decisions
+
+
+@pytest.mark.parametrize("subject", Subject)
+def test_every_subject_is_judged_alike_with_labels_and_account_events(subject: Subject) -> None:
+    rng = random.Random(20_261_124)
+    key = None if subject is Subject.CUSTOMER else Key(subject.value)
+    catalogues = (SHIPPED, laboratory("noisy_or", key))
+    pairs = [(Engine(c, UNBOUNDED, subject), ReferenceEvaluator(c, UNBOUNDED, subject)) for c in catalogues]
+    hit: set[str] = set()
+    for _ in range(100):
+        arrivals = random_arrivals(rng, subject)
+        for engine, oracle in pairs:
+            decisions = engine_on_arrivals(engine, arrivals, rng.randrange(len(arrivals)))
+            assert decisions == oracle_on_arrivals(oracle, arrivals)
+            for decision in filter(None, decisions):
+                hit.update(reason.rule_id for reason in (*decision.reasons, *decision.shadow))
+    about_several_merchants = {"LAB-3", "LAB-4", "LAB-19"} if subject is Subject.MERCHANT else set()
+    assert {rule.id for rule in catalogues[1].rules} - about_several_merchants <= hit
+
+
+def test_a_merchant_has_one_alert_a_window() -> None:
+    engine = Engine(SHIPPED, RuleSettings(), Subject.MERCHANT)
+    history, ids = engine.new_history(), []
+    for number in range(40):
+        event = {
+            "transaction_id": f"t-{number}", "customer_id": f"c-{number}", "card_token": f"card-{number}",
+            "merchant_id": "m-1", "event_time": START + number * 6_000_000, "amount": Decimal(1), "currency": "BRL",
+            "status": "DECLINED", "type": "CREDIT_CARD", "channel": "ECOMMERCE",
+        }  # fmt: skip
+        decision = engine.decide(history, event)
+        assert decision is not None
+        if decision.alert:
+            assert decision.reasons[0].rule_id == "TST-2"
+            ids.append(alert_id(decision))
+    assert len(ids) > 20
+    assert len(set(ids)) == 1
 
 
 def run_engine(engine: Engine, events: list[Event], interrupt: int | None = None) -> list[Decision | None]:
@@ -294,7 +413,7 @@ def test_evaluators_agree_where_every_laboratory_rule_hits_and_abstains() -> Non
             for decision in filter(None, decisions):
                 hit.update(reason.rule_id for reason in (*decision.reasons, *decision.shadow))
                 abstained.update(decision.abstained)
-    rules = CATALOGUES["noisy_or"].rules
+    rules = [rule for rule in CATALOGUES["noisy_or"].rules if rule.features["f"].of is Origin.TRANSACTIONS]
     assert {rule.id for rule in rules} <= hit
     assert {rule.id for rule in rules if rule.min_history} <= abstained
     assert len(hit & {rule.id for rule in SHIPPED.rules}) >= 20

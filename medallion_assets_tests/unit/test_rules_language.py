@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fraud_domain.rules import Catalogue, Engine, RuleError, check_fixtures, load_texts
+from fraud_domain.rules import Catalogue, Engine, RuleError, Subject, check_fixtures, load_texts
 from fraud_domain.rules.durations import format_duration, parse_duration
 from fraud_domain.rules.text import render
 from fraud_domain.settings import RuleSettings
@@ -65,7 +65,13 @@ def test_the_example_is_sound() -> None:
         ("window: 10m", "window: 10 minutes", 13, "String should match pattern"),
         ("weight: 40", "weight: 101", 21, "less than or equal to 100"),
         ("  id: lab", "  id: lab\n  id: lab", 3, "key 'id' occurs twice"),
-        ("key: customer", "key: device", 12, "key 'device' is not evaluated yet"),
+        ("key: customer", "key: shop", 12, "Input should be 'customer'"),
+        ("{aggregate: count, include", "{aggregate: share, include", 16, "'share' needs 'when'"),
+        ("{aggregate: count, include", "{aggregate: count, when: amount > 1, include", 16, "'share' needs 'when'"),
+        ("{aggregate: count, include", "{aggregate: count, of: label, include", 16, "Input should be 'transactions'"),
+        ("{aggregate: count, include", "{aggregate: count, of: labels, include", 16, "no current event"),
+        ("count, include_current: true", "count, of: labels, where: amount > 1", 16, "unknown name 'amount'"),
+        ("count, include_current: true", "last, field: mcc, of: account_events", 16, "unknown field 'mcc'"),
         ("payments > limit", "paymnts > limit", 18, "unknown name 'paymnts', did you mean 'payments'?"),
         ("payments > limit", "payments >", 18, "not an expression"),
         ("payments > limit", "payments.count > limit", 18, "not part of the rule language"),
@@ -121,10 +127,12 @@ def test_an_id_defined_twice_names_both_places() -> None:
     assert str(caught.value) == "rules/b.yaml:8: rule LAB-1 is already defined at rules/a.yaml:8"
 
 
-@pytest.mark.parametrize("status", ["shadow", "off"])
-def test_a_key_without_operator_may_wait(status: str) -> None:
-    text = FILE.replace("key: customer", "key: device").replace("status: active", f"status: {status}")
-    assert not load(text=text).rules[0].evaluated
+def test_subjects_are_those_that_rules_ask_for_and_customers() -> None:
+    assert load().subjects == (Subject.CUSTOMER,)
+    assert load("key: customer", "key: card").subjects == (Subject.CUSTOMER,)
+    assert load("key: customer", "key: device").subjects == (Subject.CUSTOMER, Subject.DEVICE)
+    off = FILE.replace("key: customer", "key: device").replace("status: active", "status: off")
+    assert load(text=off).subjects == (Subject.CUSTOMER,)
 
 
 def test_shadow_rules_are_reported_but_neither_score_nor_alert() -> None:
