@@ -16,7 +16,7 @@ CREATE TABLE fraud.rule_versions (
 );
 CREATE FUNCTION fraud.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+    RAISE EXCEPTION '%% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
 END $$;
 CREATE TRIGGER rule_versions_append_only BEFORE UPDATE OR DELETE ON fraud.rule_versions
     FOR EACH ROW EXECUTE FUNCTION fraud.refuse_change();
