@@ -17,7 +17,7 @@ from fraud_domain.settings import Settings
 
 ADMIN = "postgres_admin"
 OWNER = "fraud_owner"
-ROLES = (OWNER, "fraud_writer", "fraud_reader", "fraud_notifier", "dagster")
+ROLES = (OWNER, "fraud_writer", "fraud_reader", "fraud_notifier", "fraud_desk", "dagster")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -42,6 +42,7 @@ def prepare(settings: Settings) -> None:
         )
         connection.execute("ALTER ROLE fraud_reader SET default_transaction_read_only = on")
         connection.execute("ALTER ROLE fraud_reader SET statement_timeout = '5s'")
+        connection.execute("ALTER ROLE fraud_desk SET statement_timeout = '15s'")
     migrate(settings)
 
 
@@ -84,10 +85,9 @@ def _ensure_role(connection: psycopg.Connection[tuple[object, ...]], role: str, 
 
 
 def _ensure_database(connection: psycopg.Connection[tuple[object, ...]], name: str, owner: str) -> None:
-    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-        return
-    connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner)))
-    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner)))
+        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
     if owner == OWNER:
         for role in ROLES:
             if role != "dagster":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fraud_domain.settings import Settings
 
-ROLES = ("fraud_owner", "fraud_writer", "fraud_reader", "fraud_notifier", "dagster")
+ROLES = ("fraud_owner", "fraud_writer", "fraud_reader", "fraud_notifier", "fraud_desk", "dagster")
 ADMIN = "postgres_admin"
 _TOKEN_KEY_BYTES = 32
 
