@@ -19,13 +19,23 @@ from fraud_domain.contract import (
     OLDEST_EVENT,
     REFUSED_FIELDS,
     SCHEMA_VERSION,
+    AccountEvent,
+    Event,
+    FraudLabel,
     Transaction,
 )
+from fraud_domain.rules.vocabulary import ORIGIN_FIELDS, Origin
+from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OLDEST = int((OLDEST_EVENT - _EPOCH).total_seconds()) * 1_000_000
 _NEVER_SENT = EDGE_ONLY_FIELDS | REFUSED_FIELDS | LEAKAGE_FIELDS
 _FIELDS = tuple(Transaction.model_fields)
+_NOTES: dict[str, tuple[Origin, type[Event], str]] = {
+    FRAUD_LABELS: (Origin.LABELS, FraudLabel, "label_time"),
+    ACCOUNT_EVENTS: (Origin.ACCOUNT_EVENTS, AccountEvent, "event_time"),
+}
+"""By topic: what the rules call its messages, their contract, and when they become known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,23 @@ class Acceptance:
         event = {name: getattr(transaction, name) for name in _FIELDS}
         event["event_time"] = event_time
         return event
+
+    def accept_note(self, topic: str, value: bytes, kafka_timestamp_us: int) -> tuple[Origin, dict[str, Any]] | None:
+        """A label or account event as `Engine.note` takes it; None when refused."""
+        origin, model, known_at = _NOTES[topic]
+        if not 0 < len(value) <= MAX_MESSAGE_BYTES:
+            return None
+        try:
+            note = model.model_validate_json(value)
+        except ValidationError:
+            return None
+        event_time = epoch_micros(getattr(note, known_at))
+        if not _OLDEST <= event_time <= kafka_timestamp_us + self.future_tolerance_us:
+            return None
+        if any(find_card_numbers(value.decode())):
+            return None
+        names = ORIGIN_FIELDS[origin]
+        return origin, {name: getattr(note, name, None) for name in names} | {"event_time": event_time}
 
 
 def epoch_micros(moment: datetime) -> int:

@@ -99,6 +99,9 @@ class StreamSettings(Group):
     silver: Trigger = Trigger(interval="10 seconds")
     gold: Trigger = Trigger(interval="30 seconds")
     alerts: Trigger = Trigger(interval="500 milliseconds")
+    alerts_about_others: Trigger = Field(
+        default=Trigger(interval="5 seconds"), description="Decisions about merchants, devices, terminals, addresses"
+    )
     max_offsets_per_trigger: int = Field(default=200_000, description="Bound of one lake batch, rows")
     alert_max_offsets_per_trigger: int = Field(default=20_000, description="Bound of one alert batch, rows")
     late_after: str = Field(default="10 minutes", description="kafka_timestamp - event_time beyond this is late")

@@ -42,13 +42,13 @@ STREAMS: tuple[StreamSpec, ...] = (
         "bronze",
         "streaming_bronze.py",
         "Kafka to bronze: every message as it came",
-        ("transactions", "labels", "decisions"),
+        ("transactions", "labels", "account_events", "decisions"),
     ),
     StreamSpec(
         "silver",
         "streaming_silver.py",
         "Bronze to silver: contract, types, duplicates, quarantine, lateness",
-        ("transactions", "labels"),
+        ("transactions", "labels", "account_events"),
     ),
     StreamSpec(
         "gold",
@@ -60,7 +60,7 @@ STREAMS: tuple[StreamSpec, ...] = (
         "alerts",
         "streaming_to_postgres.py",
         "The alert lane: Kafka, contract, state, rules, score, alerts in PostgreSQL, decision log",
-        ("decide",),
+        ("decide", "decide_others"),
     ),
 )
 

@@ -8,7 +8,7 @@ index, no cache and no early exit: every question scans all earlier events.
 import ast
 import math
 import operator as compare
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
@@ -269,18 +269,29 @@ class ReferenceEvaluator:
     subject: Subject = Subject.CUSTOMER
 
     def decide(
-        self, arrived: list[Event], event: Event, notes: Mapping[str, list[Event]] | None = None
+        self,
+        arrived: list[Event],
+        event: Event,
+        notes: Mapping[str, list[Event]] | None = None,
+        raised: Collection[tuple[str | None, int]] = (),
     ) -> Decision | None:
         """Judge `event` against what arrived before it and sorts before it; None for a duplicate.
 
-        `notes` are the labels and account events of the subject that arrived before, by origin.
+        `notes` are the labels and account events of the subject that arrived before, by origin; `raised` its
+        alerts so far, as typology and window, when it is not a customer.
         """
         if any(other["transaction_id"] == event["transaction_id"] for other in arrived):
             return None
         with localcontext(Context(prec=50, rounding=ROUND_HALF_EVEN)):
-            return self._decide(arrived, event, notes or {})
+            return self._decide(arrived, event, notes or {}, raised)
 
-    def _decide(self, arrived: list[Event], event: Event, notes: Mapping[str, list[Event]]) -> Decision:
+    def _decide(
+        self,
+        arrived: list[Event],
+        event: Event,
+        notes: Mapping[str, list[Event]],
+        raised: Collection[tuple[str | None, int]],
+    ) -> Decision:
         def position(e: Event) -> tuple[int, str]:
             return e["event_time"], e["transaction_id"]
 
@@ -306,9 +317,15 @@ class ReferenceEvaluator:
             elif question.value(rule.condition.tree, question.current, names) is True:
                 observed, threshold = question.told(rule.observed, names), question.told(rule.threshold, names)
                 hits.append((rule, observed, threshold, question.sentence(names), names["n"]))
-        return self._decision(event, hits, abstained)
+        return self._decision(event, hits, abstained, raised)
 
-    def _decision(self, event: Event, hits: list[tuple[Rule, Any, Any, str, int]], abstained: list[str]) -> Decision:
+    def _decision(
+        self,
+        event: Event,
+        hits: list[tuple[Rule, Any, Any, str, int]],
+        abstained: list[str],
+        raised: Collection[tuple[str | None, int]],
+    ) -> Decision:
         points = {
             t.id: self._points(t, [hit[0] for hit in hits if hit[0].status == "active"])
             for t in self.catalogue.typologies
@@ -336,7 +353,7 @@ class ReferenceEvaluator:
             score=score,
             level=level,
             typology=leading,
-            alert=score >= self.settings.medium_at,
+            alert=score >= self.settings.medium_at and (leading, self._period(event, active)) not in raised,
             reasons=tuple(active),
             abstained=tuple(abstained),
             shadow=tuple(reason for reason in reasons if reason.rule_id in shadow_ids),

@@ -24,6 +24,7 @@ from fraud_domain.contract import (
     REFUSED_FIELDS,
     SCHEMA_VERSION,
     SCIENTIFIC,
+    AccountEvent,
     Event,
     FieldSpec,
     FraudLabel,
@@ -74,6 +75,11 @@ def parse_transactions(raw: DataFrame, limits: TimeLimits) -> DataFrame:
 def parse_labels(raw: DataFrame, limits: TimeLimits) -> DataFrame:
     """Bronze rows with the typed fields of `FraudLabel`, and `errors`."""
     return _parse(raw, FraudLabel, (), limits)
+
+
+def parse_account_events(raw: DataFrame, limits: TimeLimits) -> DataFrame:
+    """Bronze rows with the typed fields of `AccountEvent`, `event_date`, and `errors`."""
+    return _parse(raw, AccountEvent, (), limits).withColumn("event_date", F.to_date("event_time"))
 
 
 def _parse(raw: DataFrame, model: type[Event], refused: tuple[str, ...], limits: TimeLimits) -> DataFrame:

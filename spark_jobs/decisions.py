@@ -1,7 +1,9 @@
-"""The stateful operator of the alert lane: one customer's history in, decisions out.
+"""The stateful operator of the alert lane: one subject's history in, decisions out.
 
-Rows of a customer are judged in the order of the log (partition, offset), so a decision depends only on
-what came before it in Kafka: the same after every restart, whatever the batches were.
+A customer's rows are judged in the order of the log (partition, offset), so a decision depends only on what came
+before it in Kafka: the same after every restart, whatever the batches were. The rows of a merchant, device,
+terminal or address come from several partitions: within a batch they take the same order, and alerts about them
+are raised once a window.
 
 The contract is asked in Python too: as Spark expressions over 42 fields it cost 1.4 CPU seconds a batch, however
 few rows the batch had (docs/adr/0004).
@@ -16,15 +18,17 @@ from typing import Any
 
 import orjson
 import pandas as pd
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
 from fraud_domain.acceptance import Acceptance
-from fraud_domain.rules import Decision, Engine, History, alert_id, load_texts, read_texts
+from fraud_domain.rules import Decision, Engine, History, Subject, alert_id, load_texts
 from fraud_domain.settings import RuleSettings, Settings
 from fraud_domain.tables import DECISION_COLUMNS, TRANSACTION_COLUMNS
+from fraud_domain.topics import TRANSACTIONS
+from spark_jobs.rule_sets import RuleSet, of_this_batch
 
 _POSITION = ("topic", "partition", "offset", "kafka_timestamp")
 _TIMES = ("event_time", "kafka_timestamp")
@@ -44,19 +48,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class RuleSet:
-    """What a worker needs to judge, as plain texts: unpickling a whole catalogue took most of a task's time."""
+class Limits:
+    """What is in force for as long as the application runs, in plain texts."""
 
-    texts: tuple[tuple[str, str], ...]
     settings: str
     future_tolerance_us: int
 
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """The limits that the settings give."""
+        return cls(settings.rules.model_dump_json(), span_micros(settings.streams.future_tolerance))
 
-@lru_cache(maxsize=4)
-def _judge(rules: RuleSet) -> tuple[Engine, Acceptance]:
-    """The compiled rules and the contract, made once per worker process."""
-    engine = Engine(load_texts(dict(rules.texts)), RuleSettings.model_validate_json(rules.settings))
-    return engine, Acceptance(rules.future_tolerance_us)
+
+@lru_cache(maxsize=16)
+def _engine(rules: RuleSet, limits: Limits, subject: Subject) -> Engine:
+    """The compiled rules about one kind of subject, made once per worker process."""
+    return Engine(load_texts(dict(rules.texts)), RuleSettings.model_validate_json(limits.settings), subject)
 
 
 def _forget_zipped_pyspark() -> None:
@@ -68,19 +75,6 @@ def _forget_zipped_pyspark() -> None:
     for entry in [path for path in sys.path if path.endswith("pyspark.zip")]:
         sys.path.remove(entry)
         sys.path_importer_cache.pop(entry, None)
-
-
-def load_rules(settings: Settings) -> RuleSet:
-    """The rules in force, checked, and the contract's limits, ready to ship to workers.
-
-    Raises:
-        fraud_domain.rules.RuleError: the rule files are wrong; the message says where.
-    """
-    texts = read_texts(settings.rules.directory)
-    load_texts(texts)
-    return RuleSet(
-        tuple(texts.items()), settings.rules.model_dump_json(), span_micros(settings.streams.future_tolerance)
-    )
 
 
 def span_micros(interval: str) -> int:
@@ -104,6 +98,8 @@ def decision_document(decision: Decision, event: dict[str, Any]) -> dict[str, An
         "typology": decision.typology,
         "alert": decision.alert,
         "alert_id": alert_id(decision) if decision.alert else None,
+        "subject_kind": decision.subject_kind.value,
+        "subject": decision.subject,
         "rule_set_version": decision.rule_set_version,
         "reasons": orjson.dumps(plain["reasons"]).decode(),
         "shadow": orjson.dumps(plain["shadow"]).decode(),
@@ -111,11 +107,12 @@ def decision_document(decision: Decision, event: dict[str, Any]) -> dict[str, An
     }
 
 
-class DecideCustomer(StatefulProcessor):
-    """Judges one customer's transactions against the rules."""
+class DecideSubject(StatefulProcessor):
+    """Judges one subject's transactions against the rules."""
 
-    def __init__(self, rules: RuleSet) -> None:
-        self._rules = rules
+    def __init__(self, rules: RuleSet, limits: Limits) -> None:
+        self._started_with = rules
+        self._limits = limits
 
     def init(self, handle: StatefulProcessorHandle) -> None:
         """Open the state.
@@ -124,40 +121,74 @@ class DecideCustomer(StatefulProcessor):
         and an availableNow run never ends. Each history is bounded by count and age instead.
         """
         _forget_zipped_pyspark()
-        self._engine, self._acceptance = _judge(self._rules)
+        self._rules = of_this_batch(self._started_with)
+        self._acceptance = Acceptance(self._limits.future_tolerance_us)
         self._history = handle.getValueState("history", _STATE)
 
     def handleInputRows(  # type: ignore[override]  # declared for pandas and Row at once; this operator runs on Row
         self, key: Any, rows: Iterator[Row], timerValues: Any
     ) -> Iterator[Row]:
-        """Judge a batch's rows of one customer in log order."""
+        """Judge a batch's rows of one subject: what is known about it first, then its transactions in log order."""
+        kind, subject = Subject(key[0]), str(key[1])
+        engine = _engine(self._rules, self._limits, kind)
+        if not engine.rules:
+            return
         stored = self._history.get()
-        history = History.load(stored[0]) if stored else self._engine.new_history()
+        history = History.load(stored[0]) if stored else engine.new_history()
         changed = False
-        for row in sorted(rows, key=lambda row: (row.partition, row.offset)):
+        for row in sorted(rows, key=_arrival):
+            if row.topic != TRANSACTIONS:
+                changed |= self._note(engine, history, row)
+                continue
             at = {name: row[name] for name in _POSITION}
             event = self._acceptance.accept(bytes(row.value), at["kafka_timestamp"])
-            decision = self._engine.decide(history, event) if event else None
-            if event and decision is not None:
-                changed = True
+            if event is None or event[kind.field] != subject:
+                continue
+            decision = engine.decide(history, event)
+            if decision is None:
+                continue
+            changed = True
+            if kind is Subject.CUSTOMER or decision.reasons or decision.shadow:
                 document = decision_document(decision, event | at)
                 yield _Row(document["customer_id"], decision.alert, orjson.dumps(document).decode())
         if changed:
             self._history.update((history.dump(),))
 
+    def _note(self, engine: Engine, history: History, row: Row) -> bool:
+        noted = self._acceptance.accept_note(row.topic, bytes(row.value), row.kafka_timestamp)
+        return noted is not None and noted[0] in engine.origins and engine.note(history, *noted)
+
     def close(self) -> None:
         """Nothing to release."""
 
 
-def decide(messages: DataFrame, rules: RuleSet) -> DataFrame:
-    """Kafka messages to (customer_id, alert, decision as JSON) for those that meet the contract, by customer."""
+def _arrival(row: Row) -> tuple[bool, str, int, int]:
+    return row.topic == TRANSACTIONS, row.topic, row.partition, row.offset
+
+
+def decide_customers(messages: DataFrame, rules: RuleSet, limits: Limits) -> DataFrame:
+    """Messages to (customer_id, alert, decision as JSON) about customers, one for each accepted transaction."""
     customer = F.get_json_object(F.col("value").cast("string"), "$.customer_id")
-    narrow = messages.select(
-        customer.alias("customer_id"),
-        "value",
-        "topic",
-        "partition",
-        "offset",
-        F.unix_micros("timestamp").alias("kafka_timestamp"),
-    ).where(F.col("customer_id").isNotNull())
-    return narrow.groupBy("customer_id").transformWithState(DecideCustomer(rules), _OUTPUT, "append", "None")
+    keyed = _narrow(messages, F.lit(Subject.CUSTOMER.value).alias("subject_kind"), customer.alias("subject"))
+    return _decide(keyed.where(F.col("subject").isNotNull()), rules, limits)
+
+
+def decide_others(messages: DataFrame, rules: RuleSet, limits: Limits) -> DataFrame:
+    """Messages to decisions about the merchants, devices, terminals and addresses they name, where a rule hit."""
+    others = [subject for subject in Subject if subject is not Subject.CUSTOMER]
+    schema = t.StructType([t.StructField(subject.field, t.StringType()) for subject in others])
+    named = F.from_json(F.col("value").cast("string"), schema)
+    pairs = F.array(*(F.struct(F.lit(s.value).alias("kind"), F.col(f"_n.{s.field}").alias("id")) for s in others))
+    exploded = messages.withColumn("_n", named).withColumn("_s", F.explode(pairs))
+    keyed = _narrow(exploded, F.col("_s.kind").alias("subject_kind"), F.col("_s.id").alias("subject"))
+    return _decide(keyed.where(F.col("subject").isNotNull()), rules, limits)
+
+
+def _narrow(messages: DataFrame, *key: Column) -> DataFrame:
+    time = F.unix_micros("timestamp").alias("kafka_timestamp")
+    return messages.select(*key, "value", "topic", "partition", "offset", time)
+
+
+def _decide(keyed: DataFrame, rules: RuleSet, limits: Limits) -> DataFrame:
+    grouped = keyed.groupBy("subject_kind", "subject")
+    return grouped.transformWithState(DecideSubject(rules, limits), _OUTPUT, "append", "None")

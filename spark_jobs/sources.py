@@ -14,7 +14,7 @@ from spark_jobs.lake import has_rows
 def kafka_stream(
     spark: SparkSession, settings: Settings, topic: str, max_offsets: int, starting_offsets: str = "earliest"
 ) -> DataFrame:
-    """A topic from its start. Loss of data stops the query: it is never skipped in silence."""
+    """Topics, separated by commas, from their start. Lost data stops the query: it is never skipped in silence."""
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
@@ -39,6 +39,14 @@ def delta_stream(spark: SparkSession, settings: Settings, spec: TableSpec, max_f
 def checkpoint_path(settings: Settings, stream: str, query: str) -> str:
     """Checkpoint of one query."""
     return f"{settings.checkpoint_root}/{stream}/{query}"
+
+
+def generation_of(spark: SparkSession, path: str) -> str | None:
+    """The query id that a checkpoint holds; None when no query ever started on it."""
+    if not has_checkpoint(spark, path):
+        return None
+    content = spark.read.text(f"{path}/metadata").head()
+    return str(json.loads(content[0])["id"]) if content else None
 
 
 def has_checkpoint(spark: SparkSession, path: str) -> bool:

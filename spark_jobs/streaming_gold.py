@@ -118,7 +118,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     decisions = (
         parse_decisions(delta_stream(spark, settings, table("bronze.decisions")))
         .withWatermark("ingested_at", within)
-        .dropDuplicatesWithinWatermark(["transaction_id"])
+        .dropDuplicatesWithinWatermark(list(DECISIONS.key))
     )
     writers = {
         "metrics": delta_stream(spark, settings, table("silver.transactions"))

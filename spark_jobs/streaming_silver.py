@@ -16,13 +16,14 @@ from fraud_domain.contract import SCHEMA_VERSION
 from fraud_domain.settings import Settings
 from fraud_domain.streams import stream
 from fraud_domain.tables import TableSpec, table
-from spark_jobs.contract import TimeLimits, parse_labels, parse_transactions
+from spark_jobs.contract import TimeLimits, parse_account_events, parse_labels, parse_transactions
 from spark_jobs.lake import Batch, append_once, current_generation, ensure_table
 from spark_jobs.runtime import main
 from spark_jobs.sources import checkpoint_path, delta_stream, require_checkpoint, triggered
 
 SILVER = stream("silver")
 TRANSACTIONS, LABELS = table("silver.transactions"), table("silver.labels")
+ACCOUNT_EVENTS = table("silver.account_events")
 QUARANTINE, LATE = table("silver.quarantine"), table("silver.late_transactions")
 
 
@@ -79,16 +80,16 @@ def write_transactions(lake_root: str) -> Callable[[DataFrame, int], None]:
     return write
 
 
-def write_labels(lake_root: str) -> Callable[[DataFrame, int], None]:
-    """The foreachBatch of labels: silver and quarantine."""
+def write_notes(spec: TableSpec, lake_root: str) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch of labels and of account events: silver and quarantine."""
 
     def write(frame: DataFrame, batch_id: int) -> None:
-        batch = Batch("silver.labels", current_generation(frame), batch_id)
+        batch = Batch(spec.full_name, current_generation(frame), batch_id)
         frame.persist()
         try:
             wrong = F.col("errors").isNotNull()
             counts = frame.agg(F.count_if(~wrong), F.count_if(wrong)).collect()[0]
-            outputs = ((LABELS, frame.where(~wrong)), (QUARANTINE, quarantined(frame)))
+            outputs = ((spec, frame.where(~wrong)), (QUARANTINE, quarantined(frame)))
             _append_filled(outputs, tuple(counts), lake_root, batch)
         finally:
             frame.unpersist()
@@ -106,25 +107,27 @@ def _append_filled(
 
 
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
-    """Start the queries for transactions and for labels."""
-    for spec in (table("bronze.transactions"), table("bronze.labels"), *SILVER.tables):
+    """Start a query for each topic."""
+    for spec in (*(table(f"bronze.{name}") for name in SILVER.queries), *SILVER.tables):
         ensure_table(spark, settings.lake_root, spec)
     limits = TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
     plans = (
-        ("transactions", parse_transactions, TRANSACTIONS.key, write_transactions),
-        ("labels", parse_labels, LABELS.key, write_labels),
+        (TRANSACTIONS, parse_transactions, write_transactions(settings.lake_root)),
+        (LABELS, parse_labels, write_notes(LABELS, settings.lake_root)),
+        (ACCOUNT_EVENTS, parse_account_events, write_notes(ACCOUNT_EVENTS, settings.lake_root)),
     )
     queries = []
-    for name, parse, key, write in plans:
+    for spec, parse, write in plans:
+        name = spec.name
         checkpoint = checkpoint_path(settings, SILVER.name, name)
-        require_checkpoint(spark, settings, checkpoint, table(f"silver.{name}"))
+        require_checkpoint(spark, settings, checkpoint, spec)
         raw = delta_stream(spark, settings, table(f"bronze.{name}"))
-        rows = deduplicated(parse(raw, limits), key, settings.streams.deduplicate_within)
+        rows = deduplicated(parse(raw, limits), spec.key, settings.streams.deduplicate_within)
         writer = (
             rows.writeStream.queryName(f"silver.{name}")
             .outputMode("append")
             .option("checkpointLocation", checkpoint)
-            .foreachBatch(write(settings.lake_root))
+            .foreachBatch(write)
         )
         queries.append(triggered(writer, settings.streams.silver).start())
     return queries

@@ -2,54 +2,93 @@
 
     spark-submit spark_jobs/streaming_to_postgres.py
 
-It does not wait for the lake: contract, state, rules and score run on the topic itself.
+It does not wait for the lake: contract, state, rules and score run on the topics themselves. Customers have a query
+of their own, so that rules about merchants, devices, terminals and addresses never delay their alerts.
 """
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import orjson
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from fraud_domain.settings import Settings
+from fraud_domain.settings import Settings, Trigger
 from fraud_domain.streams import stream
-from fraud_domain.topics import FRAUD_ALERTS, FRAUD_DECISIONS, TRANSACTIONS
+from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_ALERTS, FRAUD_DECISIONS, FRAUD_LABELS, TRANSACTIONS
 from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.decision_log import DecisionLog
-from spark_jobs.decisions import decide, load_rules
+from spark_jobs.decisions import Limits, decide_customers, decide_others
 from spark_jobs.lake import Batch, current_generation
+from spark_jobs.rule_sets import RuleBook, RuleSet
 from spark_jobs.runtime import main
-from spark_jobs.sources import checkpoint_path, kafka_stream, triggered
+from spark_jobs.sources import checkpoint_path, generation_of, kafka_stream, triggered
 
 ALERTS = stream("alerts")
+Decide = Callable[[DataFrame, RuleSet, Limits], DataFrame]
 
 
-def write_decisions(sink: AlertSink, log: DecisionLog) -> Callable[[DataFrame, int], None]:
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One query of the alert lane: what it reads and whom it judges."""
+
+    query: str
+    topics: tuple[str, ...]
+    decide: Decide
+
+    @property
+    def ledger(self) -> str:
+        """Its name in the ledger."""
+        return f"{ALERTS.name}.{self.query}"
+
+
+LANES = (
+    Lane("decide", (TRANSACTIONS, ACCOUNT_EVENTS), decide_customers),
+    Lane("decide_others", (TRANSACTIONS, FRAUD_LABELS), decide_others),
+)
+
+
+def write_decisions(lane: Lane, sink: AlertSink, log: DecisionLog, book: RuleBook) -> Callable[[DataFrame, int], None]:
     """The foreachBatch: alerts first, because people wait for them, then the decision log."""
 
     def write(frame: DataFrame, batch_id: int) -> None:
-        batch = Batch(ALERTS.name, current_generation(frame), batch_id)
+        batch = Batch(lane.ledger, current_generation(frame), batch_id)
         decided = frame.collect()
         sink.commit(batch, [orjson.loads(row.decision) for row in decided if row.alert])
         log.publish(FRAUD_ALERTS, ((row.customer_id, row.decision) for row in decided if row.alert))
         log.publish(FRAUD_DECISIONS, ((row.customer_id, row.decision) for row in decided))
+        book.between_batches(frame.sparkSession, batch)
 
     return write
 
 
+def trigger_of(settings: Settings, lane: Lane) -> Trigger:
+    """Customers first; the others may wait."""
+    return settings.streams.alerts if lane.query == "decide" else settings.streams.alerts_about_others
+
+
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
-    """Start the one query of the alert lane."""
-    messages = kafka_stream(spark, settings, TRANSACTIONS, settings.streams.alert_max_offsets_per_trigger)
+    """Start the queries of the alert lane."""
     sink = open_sink(settings.postgres_parameters("fraud_writer"), ALERTS.name, epoch)
-    writer = (
-        decide(messages, load_rules(settings))
-        .writeStream.queryName("alerts.decide")
-        .outputMode("append")
-        .option("checkpointLocation", checkpoint_path(settings, ALERTS.name, "decide"))
-        .foreachBatch(write_decisions(sink, DecisionLog(settings.kafka_bootstrap)))
-    )
-    return [triggered(writer, settings.streams.alerts).start()]
+    log = DecisionLog(settings.kafka_bootstrap)
+    limits = Limits.of(settings)
+    queries = []
+    for lane in LANES:
+        checkpoint = checkpoint_path(settings, ALERTS.name, lane.query)
+        book = RuleBook(sink.pool, lane.ledger, settings.run_dir / "rules")
+        rules = book.open(spark, generation_of(spark, checkpoint))
+        offsets = settings.streams.alert_max_offsets_per_trigger
+        messages = kafka_stream(spark, settings, ",".join(lane.topics), offsets)
+        writer = (
+            lane.decide(messages, rules, limits)
+            .writeStream.queryName(lane.ledger)
+            .outputMode("append")
+            .option("checkpointLocation", checkpoint)
+            .foreachBatch(write_decisions(lane, sink, log, book))
+        )
+        queries.append(triggered(writer, trigger_of(settings, lane)).start())
+    return queries
 
 
 if __name__ == "__main__":

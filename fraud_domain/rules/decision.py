@@ -40,7 +40,7 @@ class Decision:
     """The outcome for one transaction: `score` 0-100, `level` none|low|medium|high|critical.
 
     It is about `subject`: the customer, or a merchant, device, ... that the transaction touched. `period` numbers
-    the windows of the leading rule: alerts about others than customers are raised once a window.
+    the windows of the leading rule: about others than customers, only the first of a window raises an alert.
     """
 
     transaction_id: str

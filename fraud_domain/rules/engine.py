@@ -9,7 +9,7 @@ from fraud_domain.rules.decision import Decision, Reason
 from fraud_domain.rules.durations import DAY, format_duration
 from fraud_domain.rules.history import History
 from fraud_domain.rules.layout import CARD_TOKEN, row_builder
-from fraud_domain.rules.model import Catalogue, Status, Subject
+from fraud_domain.rules.model import Catalogue, Rule, Status, Subject
 from fraud_domain.rules.program import build_program
 from fraud_domain.rules.scoring import Scorer
 from fraud_domain.rules.vocabulary import ORIGIN_FIELDS, Origin
@@ -28,6 +28,7 @@ class Engine:
         self._subject_field = subject.field
         self._rules = tuple(rule for rule in catalogue.rules if rule.evaluated and rule.key.subject is subject)
         self._windows = tuple(format_duration(rule.window) for rule in self._rules)
+        self.origins = catalogue.origins(subject)
         self.program = build_program(self._rules)
         self._evaluate = self.program.evaluate
         self._row = row_builder(self.program.layout)
@@ -38,6 +39,11 @@ class Engine:
         self._max_age = settings.history_days * DAY
         self._limit = settings.history_limit
         self._context = EXACT_CONTEXT.copy()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules it evaluates."""
+        return self._rules
 
     def new_history(self) -> History:
         """An empty history for one customer, or another subject."""
@@ -67,7 +73,7 @@ class Engine:
             setcontext(previous)
         history.add(row[: self._stored], self._max_age, self._limit)
         if hits:
-            return self._with_hits(event, hits, abstained)
+            return self._with_hits(history, event, hits, abstained)
         return Decision(
             row[1], event["customer_id"], 0.0, "none", None, False, (), tuple(abstained), (), self._version, {},
             self.subject, event[self._subject_field],
@@ -91,7 +97,7 @@ class Engine:
             before, card_before = bisect_left(rows, position), bisect_left(card_rows, position)
         self._evaluate(row, times, rows, before, card_times, card_rows, card_before, *notes, hits, abstained)
 
-    def _with_hits(self, event: Event, hits: list[_Hit], abstained: list[str]) -> Decision:
+    def _with_hits(self, history: History, event: Event, hits: list[_Hit], abstained: list[str]) -> Decision:
         rules = self._rules
         score = self._scorer.score(tuple(rules[hit[0]].id for hit in hits if rules[hit[0]].status is Status.ACTIVE))
         reasons: list[Reason] = []
@@ -112,13 +118,17 @@ class Engine:
             )
             (reasons if rule.status is Status.ACTIVE else shadow).append(reason)
         reasons.sort(key=lambda reason: (-reason.contribution, -reason.weight, reason.rule_id))
+        period = self._period(event["event_time"], reasons)
+        alert = score.alert
+        if alert and self.subject is not Subject.CUSTOMER and score.leading:
+            alert = history.raise_once(score.leading, period)
         return Decision(
             event["transaction_id"],
             event["customer_id"],
             score.total,
             score.level,
             score.leading,
-            score.alert,
+            alert,
             tuple(reasons),
             tuple(abstained),
             tuple(shadow),
@@ -126,7 +136,7 @@ class Engine:
             dict(score.totals),
             self.subject,
             event[self._subject_field],
-            self._period(event["event_time"], reasons),
+            period,
         )
 
     def _period(self, event_time: int, reasons: list[Reason]) -> int:

@@ -16,6 +16,7 @@ from fraud_domain.rules.layout import AMOUNT, BASE, CARD_TOKEN
 from fraud_domain.rules.vocabulary import Origin
 
 FORMAT = 1
+PERIOD_LIMIT = 8
 NOTE_LIMIT = 200
 """Labels, and account events, kept per subject."""
 
@@ -31,7 +32,7 @@ class HistoryFormatError(ValueError):
 class History:
     """Events of one customer, sorted; made by `Engine.new_history` or `History.load`."""
 
-    __slots__ = ("cards", "fields", "ids", "noted", "rows", "times")
+    __slots__ = ("cards", "fields", "ids", "noted", "raised", "rows", "times")
 
     def __init__(self, fields: tuple[str, ...] = BASE) -> None:
         self.fields = fields
@@ -40,6 +41,7 @@ class History:
         self.ids: set[str] = set()
         self.cards: dict[str, tuple[list[int], list[Row]]] = {}
         self.noted: dict[Origin, tuple[list[int], list[Row]]] = {}
+        self.raised: dict[str, list[int]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,6 +67,15 @@ class History:
         rows.insert(position, row)
         while len(rows) > NOTE_LIMIT or times[0] < times[-1] - max_age:
             del times[0], rows[0]
+        return True
+
+    def raise_once(self, typology: str, period: int) -> bool:
+        """Whether this is the first alert of a typology in a window; remembers the last few windows."""
+        periods = self.raised.setdefault(typology, [])
+        if period in periods:
+            return False
+        periods.append(period)
+        del periods[:-PERIOD_LIMIT]
         return True
 
     def add(self, row: Row, max_age: int, limit: int) -> None:
@@ -135,6 +146,8 @@ class History:
         content: dict[str, Any] = {"v": FORMAT, "f": self.fields, "r": self.rows}
         if self.noted:
             content["s"] = {origin.value: rows for origin, (_, rows) in self.noted.items()}
+        if self.raised:
+            content["p"] = self.raised
         return orjson.dumps(content, default=_exact)
 
     @classmethod
@@ -157,6 +170,7 @@ class History:
         history._fill(fields, [tuple(row) for row in rows])
         for name, noted in content.get("s", {}).items():
             history.noted[Origin(name)] = ([row[0] for row in noted], [tuple(row) for row in noted])
+        history.raised = content.get("p", {})
         return history
 
 

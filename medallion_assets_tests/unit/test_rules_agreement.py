@@ -29,6 +29,7 @@ from fraud_domain.rules import (
     load_catalogue,
     load_texts,
 )
+from fraud_domain.rules.history import PERIOD_LIMIT
 from fraud_domain.settings import RuleSettings
 from medallion_assets_tests.reference_evaluator import ReferenceEvaluator
 
@@ -256,11 +257,15 @@ def oracle_on_arrivals(oracle: ReferenceEvaluator, arrivals: list[Arrival]) -> l
     """The reference evaluator's decisions."""
     arrived: list[Event] = []
     notes: dict[str, list[Event]] = {}
+    raised: list[tuple[str | None, int]] = []
     decisions = []
     for origin, event in arrivals:
         if origin is Origin.TRANSACTIONS:
-            decisions.append(oracle.decide(arrived, event, notes))
+            decision = oracle.decide(arrived, event, notes, raised)
+            decisions.append(decision)
             arrived.append(event)
+            if decision and decision.alert and oracle.subject is not Subject.CUSTOMER:
+                raised = [*raised, (decision.typology, decision.period)][-PERIOD_LIMIT:]
         elif event not in notes.setdefault(origin, []):
             notes[origin] = sorted(
                 [*notes[origin], event], key=lambda n: (n["event_time"], n.get("transaction_id") or n.get("event_id"))
@@ -288,7 +293,7 @@ def test_every_subject_is_judged_alike_with_labels_and_account_events(subject: S
 
 def test_a_merchant_has_one_alert_a_window() -> None:
     engine = Engine(SHIPPED, RuleSettings(), Subject.MERCHANT)
-    history, ids = engine.new_history(), []
+    history, ids, hits = engine.new_history(), [], 0
     for number in range(40):
         event = {
             "transaction_id": f"t-{number}", "customer_id": f"c-{number}", "card_token": f"card-{number}",
@@ -297,11 +302,11 @@ def test_a_merchant_has_one_alert_a_window() -> None:
         }  # fmt: skip
         decision = engine.decide(history, event)
         assert decision is not None
+        hits += [reason.rule_id for reason in decision.reasons] == ["TST-2"]
         if decision.alert:
-            assert decision.reasons[0].rule_id == "TST-2"
             ids.append(alert_id(decision))
-    assert len(ids) > 20
-    assert len(set(ids)) == 1
+    assert hits > 20
+    assert len(ids) == 1
 
 
 def run_engine(engine: Engine, events: list[Event], interrupt: int | None = None) -> list[Decision | None]:

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from typer.core import TyperGroup
 
+from fraud_domain.rules.errors import RuleError
 from fraud_domain.settings import MissingSecretError
 from medallion_services.errors import UserError
 
@@ -21,7 +22,7 @@ def _variable(location: Iterable[int | str]) -> str:
 
 def explain(error: Exception) -> str | None:
     """What to tell the user; None when the error is a defect of ours, which keeps its stack trace."""
-    if isinstance(error, UserError | MissingSecretError):
+    if isinstance(error, UserError | MissingSecretError | RuleError):
         return str(error)
     if isinstance(error, ValidationError) and error.title == "Settings":
         lines = [f"{_variable(each['loc'])}={each['input']!r}: {each['msg']}" for each in error.errors()]

@@ -14,6 +14,7 @@ from psycopg import sql
 from sqlalchemy import Engine, create_engine
 
 from fraud_domain.settings import Settings
+from medallion_services import rule_sets
 
 ADMIN = "postgres_admin"
 OWNER = "fraud_owner"
@@ -22,11 +23,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def prepare(settings: Settings) -> None:
-    """Create what is missing and migrate to the newest schema.
+    """Create what is missing, migrate to the newest schema, and publish the rules directory.
 
     Raises:
         psycopg.OperationalError: the server cannot be reached or refuses the admin password.
         fraud_domain.settings.MissingSecretError: a role has no password file.
+        fraud_domain.rules.RuleError: a rule file is wrong.
+        UserError: a fixture of a rule does not hold.
     """
     admin = admin_parameters(settings)
     with psycopg.connect(**admin, autocommit=True) as connection:
@@ -44,6 +47,7 @@ def prepare(settings: Settings) -> None:
         connection.execute("ALTER ROLE fraud_reader SET statement_timeout = '5s'")
         connection.execute("ALTER ROLE fraud_desk SET statement_timeout = '15s'")
     migrate(settings)
+    rule_sets.publish(settings, rule_sets.read_rule_set(settings.rules.directory), "database prepare")
 
 
 def admin_parameters(settings: Settings) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Dagster's three processes: code server, webserver and daemon, all on loopback.
 
 The code server is a process of its own so that a crash of user code takes neither the UI nor the sensors
-with it, and so that new code is loaded by restarting one component.
+with it, and so that new code and new rules are loaded while the streams' runs go on.
 """
 
 import shutil
@@ -58,7 +58,7 @@ def components(settings: Settings, java: Java, definitions: str = DEFINITIONS) -
     base = Component(
         name=CODE_SERVER,
         command=_command(
-            "dagster", "api", "grpc", "-m", definitions, "-h", LOOPBACK, "-p", code_port,
+            "dagster", "code-server", "start", "-m", definitions, "-h", LOOPBACK, "-p", code_port,
             "--location-name", "medallion", "--use-python-environment-entry-point",
         ),
         environment=dagster_environment(settings, java),

@@ -1,4 +1,4 @@
-"""Every published rule set, when the alert lane took it up, and alerts about more than customers."""
+"""Every published rule set, the batch from which each stream used it, and alerts about more than customers."""
 
 from alembic import op
 
@@ -25,12 +25,20 @@ CREATE TABLE fraud.rule_activations (
     activation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     version text NOT NULL REFERENCES fraud.rule_versions,
     requested_by text NOT NULL,
-    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    generation text,
-    first_batch bigint,
-    activated_at timestamptz
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX rule_activations_waiting ON fraud.rule_activations (activation_id) WHERE first_batch IS NULL;
+CREATE TABLE fraud.rule_boundaries (
+    query text NOT NULL,
+    generation text NOT NULL,
+    first_batch bigint NOT NULL,
+    activation_id bigint NOT NULL REFERENCES fraud.rule_activations,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (query, generation, first_batch)
+);
+CREATE TRIGGER rule_activations_append_only BEFORE UPDATE OR DELETE ON fraud.rule_activations
+    FOR EACH ROW EXECUTE FUNCTION fraud.refuse_change();
+CREATE TRIGGER rule_boundaries_append_only BEFORE UPDATE OR DELETE ON fraud.rule_boundaries
+    FOR EACH ROW EXECUTE FUNCTION fraud.refuse_change();
 
 ALTER TABLE fraud.alerts
     ADD COLUMN subject_kind text NOT NULL DEFAULT 'customer'
@@ -42,9 +50,8 @@ DROP INDEX fraud.alerts_transaction;
 CREATE UNIQUE INDEX alerts_transaction ON fraud.alerts (transaction_id, subject_kind);
 CREATE INDEX alerts_subject ON fraud.alerts (subject_kind, subject, event_time DESC);
 
-GRANT SELECT, INSERT ON fraud.rule_versions TO fraud_writer;
-GRANT SELECT, INSERT, UPDATE ON fraud.rule_activations TO fraud_writer;
-GRANT SELECT ON fraud.rule_versions, fraud.rule_activations TO fraud_reader;
+GRANT SELECT, INSERT ON fraud.rule_versions, fraud.rule_activations, fraud.rule_boundaries TO fraud_writer;
+GRANT SELECT ON fraud.rule_versions, fraud.rule_activations, fraud.rule_boundaries TO fraud_reader;
 """
 
 

@@ -1,0 +1,174 @@
+"""Which rule set judges which batch: recorded in PostgreSQL, the same on every replay.
+
+A rule set is published (`medallion rules publish`), the stream takes it up between two batches and records the
+first batch that it judged. Workers learn of it without a restart: Spark ships the texts as a file and the plan
+as a local property of the stream's thread, and a worker looks up its own batch. A batch that is run again after
+a crash is judged by the rules it had, whatever was published meanwhile.
+"""
+
+import json
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg_pool import ConnectionPool
+from pyspark import SparkFiles, TaskContext
+from pyspark.sql import SparkSession
+
+from spark_jobs.lake import Batch
+
+PLAN = "medallion.rule_sets"
+"""Local property: JSON list of [first batch, rule-set version], ascending."""
+_BATCH = "streaming.sql.batchId"
+_LOOK_EVERY_SECONDS = 1.0
+
+
+class NoRuleSetError(RuntimeError):
+    """The database holds no rule set to judge by."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """What a worker needs to judge, as plain texts: unpickling a whole catalogue took most of a task's time."""
+
+    version: str
+    texts: tuple[tuple[str, str], ...]
+
+
+def of_this_batch(started_with: RuleSet) -> RuleSet:
+    """The rule set of the batch that this task belongs to."""
+    context = TaskContext.get()
+    plan = context.getLocalProperty(PLAN) if context else None
+    if context is None or not plan:
+        return started_with
+    version = version_of(json.loads(plan), int(context.getLocalProperty(_BATCH) or 0))
+    return started_with if version == started_with.version else _shipped(version)
+
+
+def version_of(plan: list[tuple[int, str]], batch_id: int) -> str:
+    """The version in force for a batch, of a plan in ascending order."""
+    return [version for first, version in plan if first <= batch_id][-1]
+
+
+@lru_cache(maxsize=4)
+def _shipped(version: str) -> RuleSet:
+    content = orjson.loads(Path(SparkFiles.get(_file_name(version))).read_bytes())
+    return RuleSet(version, tuple(content.items()))
+
+
+def _file_name(version: str) -> str:
+    return f"rules-{version}.json"
+
+
+@dataclass(slots=True)
+class RuleBook:
+    """The driver's side: what was published, and from which batch a query uses it."""
+
+    pool: ConnectionPool[psycopg.Connection[tuple[Any, ...]]]
+    query: str
+    folder: Path
+    plan: list[tuple[int, str]] = field(default_factory=list)
+    _activation: int = 0
+    _recorded: bool = False
+    _looked: float = 0.0
+
+    def open(self, spark: SparkSession, generation: str | None) -> RuleSet:
+        """The rule set to start with. Call it on the thread that starts the query.
+
+        Args:
+            generation: the checkpoint's, None when it is new.
+
+        Raises:
+            NoRuleSetError: nothing was ever published.
+        """
+        with self.pool.connection() as connection:
+            self.plan = _boundaries(connection, self.query, generation) if generation else []
+            self._recorded = bool(self.plan)
+            if self._recorded:
+                self._activation = _activation_of(connection, self.query, generation)
+            else:
+                newest = _newest(connection)
+                if newest is None:
+                    raise NoRuleSetError("no rule set was ever published; run `medallion rules publish`")
+                self._activation, version = newest
+                self.plan = [(0, version)]
+            # A batch under way at the crash may still need the last but one.
+            self.plan = self.plan[-2:]
+            texts = {version: _texts(connection, version) for _, version in self.plan}
+        for version, content in texts.items():
+            _ship(spark, self.folder, version, content)
+        self._tell(spark)
+        last = self.plan[-1][1]
+        return RuleSet(last, tuple(texts[last].items()))
+
+    def between_batches(self, spark: SparkSession, batch: Batch) -> None:
+        """Called in `foreachBatch` of a judged batch: record what judged it, take up what was published since."""
+        if self._recorded and time.monotonic() - self._looked < _LOOK_EVERY_SECONDS:
+            return
+        self._looked = time.monotonic()
+        with self.pool.connection() as connection:
+            if not self._recorded:
+                self._record(connection, batch.generation, batch.batch_id)
+                self._recorded = True
+            newest = _newest(connection)
+            if newest is None or newest[0] <= self._activation:
+                return
+            self._activation, version = newest
+            texts = _texts(connection, version)
+            self._record(connection, batch.generation, batch.batch_id + 1)
+        _ship(spark, self.folder, version, texts)
+        self.plan = [*self.plan[-1:], (batch.batch_id + 1, version)]
+        self._tell(spark)
+
+    def _record(self, connection: psycopg.Connection[Any], generation: str, first_batch: int) -> None:
+        connection.execute(
+            "INSERT INTO fraud.rule_boundaries (query, generation, first_batch, activation_id) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            (self.query, generation, first_batch, self._activation),
+        )
+
+    def _tell(self, spark: SparkSession) -> None:
+        spark.sparkContext.setLocalProperty(PLAN, json.dumps(self.plan))
+
+
+def _newest(connection: psycopg.Connection[Any]) -> tuple[int, str] | None:
+    row = connection.execute(
+        "SELECT activation_id, version FROM fraud.rule_activations ORDER BY activation_id DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _boundaries(connection: psycopg.Connection[Any], query: str, generation: str) -> list[tuple[int, str]]:
+    return [
+        (first, version)
+        for first, version in connection.execute(
+            "SELECT first_batch, version FROM fraud.rule_boundaries JOIN fraud.rule_activations USING (activation_id)"
+            " WHERE query = %s AND generation = %s ORDER BY first_batch",
+            (query, generation),
+        ).fetchall()
+    ]
+
+
+def _activation_of(connection: psycopg.Connection[Any], query: str, generation: str | None) -> int:
+    row = connection.execute(
+        "SELECT max(activation_id) FROM fraud.rule_boundaries WHERE query = %s AND generation = %s", (query, generation)
+    ).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def _texts(connection: psycopg.Connection[Any], version: str) -> dict[str, str]:
+    row = connection.execute("SELECT texts FROM fraud.rule_versions WHERE version = %s", (version,)).fetchone()
+    if row is None:
+        raise RuntimeError(f"rule set {version} was activated but is not in fraud.rule_versions")
+    return dict(row[0])
+
+
+def _ship(spark: SparkSession, folder: Path, version: str, texts: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _file_name(version)
+    path.write_bytes(orjson.dumps(texts, option=orjson.OPT_SORT_KEYS))
+    spark.sparkContext.addFile(str(path))
