@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -67,7 +68,7 @@ def whole(value: float | None) -> int | None:
 
 def is_falling(values: list[Any]) -> bool:
     """Whether each value is below the one before it."""
-    return all(later < before for before, later in zip(values, values[1:], strict=False))
+    return all(later < before for before, later in pairwise(values))
 
 
 @dataclass

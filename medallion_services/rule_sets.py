@@ -76,7 +76,7 @@ def publish(settings: Settings, rules: RuleSet, by: str, note: str = "") -> Publ
     hashes = {rule.id: rule.version_hash for rule in rules.catalogue.rules}
     with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection:
         # One publication at a time: what is compared with stays the newest.
-        connection.execute("LOCK TABLE fraud.rule_activations IN SHARE ROW EXCLUSIVE MODE")
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('fraud.rule_activations'))")
         row = connection.execute(
             "SELECT version, rules FROM fraud.rule_activations JOIN fraud.rule_versions USING (version)"
             " ORDER BY activation_id DESC LIMIT 1"

@@ -32,6 +32,8 @@ def sink(server: Settings) -> Iterator[AlertSink]:
 def alert(number: int, **changes: Any) -> dict[str, Any]:
     return {
         "alert_id": f"a{number}",
+        "subject_kind": "customer",
+        "subject": "c1",
         "transaction_id": f"t{number}",
         "customer_id": "c1",
         "card_token": None,

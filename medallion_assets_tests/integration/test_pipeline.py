@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from fraud_domain.cards import find_card_numbers
-from fraud_domain.rules import Decision, alert_id
+from fraud_domain.rules import alert_id
 from fraud_domain.settings import Settings
 from fraud_domain.tables import delta_tables, location, table
 from medallion_assets.defs.quality.invariants import INVARIANTS, View
@@ -23,10 +23,19 @@ from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
 from medallion_assets.platform import Platform
 from medallion_assets_tests.integration.conftest import fresh_settings, running
-from medallion_assets_tests.pipeline import AVAILABLE_NOW, database, drain, drain_all, expected_decisions, messages
+from medallion_assets_tests.pipeline import (
+    AVAILABLE_NOW,
+    Decided,
+    database,
+    drain,
+    drain_all,
+    expected_decisions,
+    messages,
+)
 from medallion_services.embedded import kafka, postgres
 from medallion_services.embedded.java import Java
 from medallion_services.embedded.stack import prepare_database
+from medallion_services.generator.gangs import GANGS
 from medallion_services.generator.noise import Noise
 from medallion_services.generator.oracle import OracleFile
 from medallion_services.generator.producer import KafkaSink
@@ -45,7 +54,7 @@ class Ran:
     """A finished pipeline and what should have come out of it."""
 
     settings: Settings
-    expected: dict[str, Decision]
+    expected: Decided
     truth: list[dict[str, object]]
 
 
@@ -63,6 +72,7 @@ def produce(settings: Settings, oracle: Path) -> None:
     )
     live = Timeline(world, live_plan)
     start = now - LIVE_SECONDS
+    live.open_with(GANGS, start, every=60.0)
     with KafkaSink(settings) as sink, OracleFile(oracle) as truth:
         history = past.emissions(start - HISTORY_DAYS * 86_400, start, CUSTOMERS * 12 / (HISTORY_DAYS * 86_400))
         for emissions in (history, live.emissions(start, now), live.remaining(now)):
@@ -101,6 +111,7 @@ def test_the_scene_is_worth_it(ran: Ran) -> None:
     assert sum(count for (kind, _), count in kinds.items() if kind == "duplicate") > 20
     assert lake_rows(ran.settings, "silver.late_transactions", ["transaction_id"])
     assert len({d.typology for d in ran.expected.values() if d.alert}) >= 6
+    assert {kind for (kind, _), d in ran.expected.items() if d.alert} == {"customer", "device", "merchant", "terminal"}
 
 
 def test_no_alert_is_lost_doubled_or_different(ran: Ran) -> None:
@@ -116,10 +127,11 @@ def test_no_alert_is_lost_doubled_or_different(ran: Ran) -> None:
 
 
 def test_every_transaction_has_one_decision_in_the_log(ran: Ran) -> None:
-    rows = lake_rows(ran.settings, "gold.fraud_decisions", ["transaction_id", "score", "reasons", "abstained"])
+    columns = ["subject_kind", "transaction_id", "score", "reasons", "abstained"]
+    rows = lake_rows(ran.settings, "gold.fraud_decisions", columns)
     assert len(rows) == len(ran.expected)
     for row in rows:
-        decision = ran.expected[str(row["transaction_id"])]
+        decision = ran.expected[str(row["subject_kind"]), str(row["transaction_id"])]
         assert row["score"] == decision.score
         assert json.loads(str(row["reasons"])) == json.loads(json.dumps(decision.as_json()["reasons"]))
         assert row["abstained"] == list(decision.abstained)
@@ -134,7 +146,7 @@ def test_bronze_is_silver_plus_quarantine_plus_duplicates(ran: Ran) -> None:
     assert len(silver) == kinds["event"]
     assert len(quarantine) == kinds["malformed"]
     assert len(bronze) == len(silver) + len(quarantine) + kinds["duplicate"]
-    assert {r["transaction_id"] for r in silver} == set(ran.expected)
+    assert {r["transaction_id"] for r in silver} == {name for kind, name in ran.expected if kind == "customer"}
 
 
 def test_lateness_is_what_the_generator_did(ran: Ran) -> None:
@@ -237,7 +249,7 @@ def test_no_card_number_is_anywhere(ran: Ran, spark: SparkSession) -> None:
     """
     assert list(find_card_numbers(f"x {A_CARD} y")) == [A_CARD], "the scanner itself works"
     places: dict[str, str] = {}
-    for topic in ("transactions", "fraud_labels", "fraud_decisions"):
+    for topic in ("transactions", "fraud_labels", "account_events", "fraud_decisions"):
         for number, message in enumerate(messages(ran.settings, topic)):
             places[f"{topic} {number}"] = bytes(message.value()).decode("latin-1")
     path = f"{ran.settings.checkpoint_root}/alerts/decide"

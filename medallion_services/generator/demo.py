@@ -10,8 +10,7 @@ from uuid import uuid4
 from fraud_domain.settings import GeneratorSettings, Settings
 from medallion_services.generator.oracle import OracleFile
 from medallion_services.generator.producer import KafkaSink
-from medallion_services.generator.scenarios import FRAUDS
-from medallion_services.generator.timeline import Emission, Plan, Timeline
+from medallion_services.generator.timeline import ALL_FRAUDS, Emission, Plan, Timeline
 from medallion_services.generator.world import World
 
 _PER_CUSTOMER_AND_DAY = 5
@@ -70,7 +69,7 @@ def run_live(settings: Settings, plan: Plan, oracle: Path | None, clock: Clock, 
             say(f"sent {count} transactions of the last {generator.history_days} days")
         say(f"live: {plan.rate:g} transactions/s from {world.customers:,} customers")
         start = clock.now()
-        timeline.open_with(FRAUDS, start, _OPENING_SECONDS)
+        timeline.open_with(ALL_FRAUDS, start, _OPENING_SECONDS)
         while True:
             pace(timeline.emissions(start, start + _CHUNK_SECONDS), clock, send)
             start += _CHUNK_SECONDS

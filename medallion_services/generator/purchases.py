@@ -109,6 +109,18 @@ def cash(customer: Customer, merchant: Merchant, amount: float) -> Event:
     return event
 
 
+def account_event(customer: Customer, action: str, device: str | None = None) -> Event:
+    """Something done to the account from the app; an account event of the contract without id and time."""
+    return {
+        "customer_id": customer.customer_id,
+        "action": action,
+        "channel": "MOBILE_APP",
+        "device_id": device or customer.device_id,
+        "ip_address": customer.ip_address,
+        "ip_country": "BR",
+    }
+
+
 def ordinary(rng: Random, customer: Customer) -> Event:
     """One usual transaction."""
     dice = rng.random()

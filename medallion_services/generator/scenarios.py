@@ -8,17 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from medallion_services.generator.purchases import Event, at_shop, online, pix, usual_amount
+from fraud_domain.topics import ACCOUNT_EVENTS, TRANSACTIONS
+from medallion_services.generator.purchases import Event, account_event, at_shop, online, pix, usual_amount
 from medallion_services.generator.world import ABROAD, BANKS, Customer, World
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One transaction of a scenario, `after` seconds from its start."""
+    """One transaction of a scenario, or what was done to an account, `after` seconds from its start."""
 
     after: float
     event: Event
     fraud: bool
+    topic: str = TRANSACTIONS
 
 
 _METRO, _DURABLES = "4111", {"5311", "5732"}
@@ -27,7 +29,8 @@ _TRIES, _MUCH_PIX = 50, 0.38
 Scenario = Callable[[World, Random], list[Step]]
 
 
-def _new_device(rng: Random) -> str:
+def new_device(rng: Random) -> str:
+    """A device that nobody has seen."""
     return f"x{rng.getrandbits(48):012x}"
 
 
@@ -41,7 +44,7 @@ def _large(rng: Random, customer: Customer, low: float, high: float) -> float:
 
 def card_testing(world: World, rng: Random) -> list[Step]:
     """Small attempts on a stolen card until one passes, then a large purchase."""
-    victim, device = world.regular(rng), _new_device(rng)
+    victim, device = world.regular(rng), new_device(rng)
     shop = rng.choice(world.web)
     steps = []
     after = 0.0
@@ -77,11 +80,15 @@ def impossible_travel(world: World, rng: Random) -> list[Step]:
 
 
 def account_takeover(world: World, rng: Random) -> list[Step]:
-    """A new device empties the account to payees the customer never used."""
-    victim, device = world.regular(rng), _new_device(rng)
-    return [
+    """A new device logs in, changes the password, and empties the account to payees the customer never used."""
+    victim, device = world.regular(rng), new_device(rng)
+    prelude = ("LOGIN", "DEVICE_ADDED", "PASSWORD_CHANGED")
+    took_over = [
+        Step(n * 20.0, account_event(victim, action, device), True, ACCOUNT_EVENTS) for n, action in enumerate(prelude)
+    ]
+    return took_over + [
         Step(
-            n * rng.uniform(60, 200),
+            120 + n * rng.uniform(60, 200),
             pix(victim, max(_large(rng, victim, 9, 20), 600.0), _mule_key(rng), rng.choice(BANKS), device),
             True,
         )
@@ -107,7 +114,7 @@ def compromised_terminal(world: World, rng: Random) -> list[Step]:
 
 def online_high_value(world: World, rng: Random) -> list[Step]:
     """Card data from a leak: a large order from a new device, shipped to another state."""
-    victim, device = world.regular(rng), _new_device(rng)
+    victim, device = world.regular(rng), new_device(rng)
     drop = world.far_city(rng, victim.home)
     event = online(victim, rng.choice(world.web), max(_large(rng, victim, 10, 25), 900.0), device)
     event |= {
@@ -183,6 +190,17 @@ def family_device(world: World, rng: Random) -> list[Step]:
     ]
 
 
+def new_telephone(world: World, rng: Random) -> list[Step]:
+    """Honest: a new telephone is registered, then the customer pays as ever."""
+    owner, device = world.regular(rng), new_device(rng)
+    steps = [
+        Step(n * 30.0, account_event(owner, action, device), False, ACCOUNT_EVENTS)
+        for n, action in enumerate(("LOGIN", "DEVICE_ADDED"))
+    ]
+    amount = usual_amount(rng, owner)
+    return [*steps, Step(300.0, pix(owner, amount, rng.choice(owner.pix_keys), rng.choice(BANKS), device), False)]
+
+
 def commuter(world: World, rng: Random) -> list[Step]:
     """Honest: four small contactless fares within minutes."""
     rider = world.regular(rng)
@@ -206,4 +224,5 @@ NEAR_MISSES: Mapping[str, Scenario] = {
     "real_big_purchase": real_big_purchase,
     "family_device": family_device,
     "commuter": commuter,
+    "new_telephone": new_telephone,
 }

@@ -12,14 +12,18 @@ from random import Random
 
 import orjson
 
-from fraud_domain.topics import FRAUD_LABELS, TRANSACTIONS
+from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS, TRANSACTIONS
+from medallion_services.generator.gangs import GANGS
 from medallion_services.generator.noise import POISON, Noise
-from medallion_services.generator.purchases import Event, ordinary
-from medallion_services.generator.scenarios import FRAUDS, NEAR_MISSES, Scenario
+from medallion_services.generator.purchases import Event, account_event, ordinary
+from medallion_services.generator.scenarios import FRAUDS, NEAR_MISSES, Scenario, Step
 from medallion_services.generator.world import World
 
-_STEPS_OF_A_FRAUD = 4.2
-"""Mean number of fraudulent steps of a scenario, to turn a share of transactions into a rate of scenarios."""
+ALL_FRAUDS: Mapping[str, Scenario] = {**FRAUDS, **GANGS}
+_STEPS_OF_A_FRAUD = 5.1
+"""Mean number of fraudulent payments of a scenario, to turn a share of transactions into a rate of scenarios."""
+_LOGIN_SHARE = 0.1
+"""Ordinary transactions that a login precedes."""
 _ONE_NEAR_MISS_PER = 400
 _LEGIT_LABEL_SHARE = 0.02
 
@@ -29,7 +33,7 @@ class Truth:
     """What the generator knows about an emission and nobody downstream may see."""
 
     kind: str
-    """event, duplicate, malformed or label."""
+    """event, duplicate, malformed, label or account_event."""
     transaction_id: str | None = None
     scenario: str = "ordinary"
     fraud: bool = False
@@ -70,7 +74,7 @@ class Timeline:
         self._plan = plan
         self._rng = Random(f"{plan.seed}:timeline:{plan.run_id}")
         self._numbers = 0
-        self._due: list[tuple[float, int, Event, str, bool]] = []
+        self._due: list[tuple[float, int, Step, str]] = []
         self._pending: list[Emission] = []
 
     def open_with(self, scenarios: Mapping[str, Scenario], start: float, every: float) -> None:
@@ -86,8 +90,8 @@ class Timeline:
             end: epoch seconds; arrivals stop here.
             rate: arrivals per second instead of the plan's.
         """
-        for at, event, scenario, fraud in self._events(start, end, rate or self._plan.rate):
-            self._emit(at, event, scenario, fraud)
+        for at, step, scenario in self._events(start, end, rate or self._plan.rate):
+            self._emit(at, step, scenario)
             while self._pending and self._pending[0].send_at <= at:
                 yield heapq.heappop(self._pending)
         while self._pending and self._pending[0].send_at <= end:
@@ -99,15 +103,15 @@ class Timeline:
         Args:
             before: epoch seconds; later messages are forgotten. Kafka refuses those over an hour ahead of its clock.
         """
-        for at, _, event, scenario, fraud in sorted(self._due, key=lambda due: due[:2]):
+        for at, _, step, scenario in sorted(self._due, key=lambda due: due[:2]):
             if at <= before:
-                self._emit(at, event, scenario, fraud)
+                self._emit(at, step, scenario)
         self._due.clear()
         while self._pending and self._pending[0].send_at <= before:
             yield heapq.heappop(self._pending)
         self._pending.clear()
 
-    def _events(self, start: float, end: float, rate: float) -> Iterator[tuple[float, Event, str, bool]]:
+    def _events(self, start: float, end: float, rate: float) -> Iterator[tuple[float, Step, str]]:
         """Arrivals and scenario steps by event time."""
         plan, rng, due = self._plan, self._rng, self._due
         fraud_start = plan.fraud_share / _STEPS_OF_A_FRAUD
@@ -116,15 +120,18 @@ class Timeline:
         while True:
             at += rng.expovariate(rate * self._burst(at - start))
             while due and due[0][0] <= min(at, end):
-                step_at, _, event, scenario, fraud = heapq.heappop(due)
-                yield step_at, event, scenario, fraud
+                step_at, _, step, scenario = heapq.heappop(due)
+                yield step_at, step, scenario
             if at > end:
                 return
             dice = rng.random()
             if dice < near_miss_start:
-                self._begin(at, FRAUDS if dice < fraud_start else NEAR_MISSES)
+                self._begin(at, ALL_FRAUDS if dice < fraud_start else NEAR_MISSES)
             else:
-                yield at, ordinary(rng, self._world.anybody(rng)), "ordinary", False
+                customer = self._world.anybody(rng)
+                if rng.random() < _LOGIN_SHARE:
+                    yield at, Step(0, account_event(customer, "LOGIN"), False, ACCOUNT_EVENTS), "ordinary"
+                yield at, Step(0, ordinary(rng, customer), False), "ordinary"
 
     def _burst(self, elapsed: float) -> float:
         plan = self._plan
@@ -134,14 +141,18 @@ class Timeline:
     def _begin(self, at: float, scenarios: Mapping[str, Scenario]) -> None:
         name = self._rng.choice(tuple(scenarios))
         for step in scenarios[name](self._world, self._rng):
-            heapq.heappush(self._due, (at + step.after, self._next(), step.event, name, step.fraud))
+            heapq.heappush(self._due, (at + step.after, self._next(), step, name))
 
     def _next(self) -> int:
         self._numbers += 1
         return self._numbers
 
-    def _emit(self, at: float, event: Event, scenario: str, fraud: bool) -> None:
-        """Queue a transaction with the noise the plan asks for, and its label."""
+    def _emit(self, at: float, step: Step, scenario: str) -> None:
+        """Queue a transaction with the noise the plan asks for, and its label; an account event goes as it is."""
+        event, fraud = step.event, step.fraud
+        if step.topic == ACCOUNT_EVENTS:
+            self._account(at, event, Truth("account_event", None, scenario, fraud))
+            return
         rng, noise = self._rng, self._plan.noise
         number = self._next()
         transaction_id = f"{self._plan.run_id}-{number:010d}"
@@ -161,9 +172,16 @@ class Timeline:
         if rng.random() < noise.malformed:
             self._queue(send_at, TRANSACTIONS, key, rng.choice(POISON)(value), Truth("malformed"))
         if fraud or rng.random() < _LEGIT_LABEL_SHARE:
-            self._label(at, transaction_id, scenario, fraud)
+            self._label(at, event, Truth("label", transaction_id, scenario, fraud))
 
-    def _label(self, at: float, transaction_id: str, scenario: str, fraud: bool) -> None:
+    def _account(self, at: float, event: Event, truth: Truth) -> None:
+        number = self._next()
+        when = datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+        value = {"event_id": f"{self._plan.run_id}-a{number:09d}", "event_time": when, **event}
+        self._queue(at, ACCOUNT_EVENTS, event["customer_id"].encode(), orjson.dumps(value), truth)
+
+    def _label(self, at: float, event: Event, truth: Truth) -> None:
+        transaction_id, scenario, fraud = truth.transaction_id or "", truth.scenario, truth.fraud
         known_at = at + self._rng.expovariate(1 / self._plan.label_delay_seconds)
         label = {
             "transaction_id": transaction_id,
@@ -172,13 +190,8 @@ class Timeline:
             "source": "chargeback" if fraud else "customer",
             "label_time": datetime.fromtimestamp(known_at, UTC).isoformat(timespec="microseconds"),
         }
-        self._queue(
-            known_at,
-            FRAUD_LABELS,
-            transaction_id.encode(),
-            orjson.dumps(label),
-            Truth("label", transaction_id, scenario, fraud),
-        )
+        label |= {name: event[name] for name in ("terminal_id", "merchant_id", "device_id") if name in event}
+        self._queue(known_at, FRAUD_LABELS, transaction_id.encode(), orjson.dumps(label), truth)
 
     def _queue(self, send_at: float, topic: str, key: bytes, value: bytes, truth: Truth) -> None:
         heapq.heappush(self._pending, Emission(send_at, self._next(), topic, key, value, truth))
