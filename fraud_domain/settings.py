@@ -131,6 +131,9 @@ class RuleSettings(Group):
     medium_at: float = Field(default=40.0, description="Score from which a transaction is an alert (review)")
     high_at: float = Field(default=70.0, description="Score from which blocking is suggested")
     critical_at: float = 90.0
+    alert_budget_per_day: int | None = Field(
+        default=None, ge=1, description="Alerts that analysts can work on in a day; a check warns beyond it"
+    )
     history_limit: int = Field(default=400, description="Events kept per customer in the state")
     history_days: int = Field(default=35, description="Age at which an event leaves the state")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,44 +10,12 @@ import pytest
 from deltalake import write_deltalake
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import TableSpec, location, table
+from fraud_domain.tables import location, table
 from medallion_assets.defs.quality.invariants import INVARIANTS, View
-from medallion_assets.defs.quality.lake_sql import empty, lake_sql
+from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
 from medallion_assets.platform import Platform
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-_SAMPLES: dict[str, Any] = {
-    "string": "x",
-    "binary": b"{}",
-    "int": 0,
-    "bigint": 0,
-    "double": 0.0,
-    "boolean": False,
-    "date": NOW.date(),
-    "timestamp": NOW,
-}
-
-
-def row(spec: TableSpec, **values: Any) -> dict[str, Any]:
-    """A row of the table with something in every required column."""
-    made: dict[str, Any] = {}
-    for column in spec.columns:
-        if column.type.startswith("decimal"):
-            made[column.name] = Decimal(1)
-        elif column.type.startswith("array"):
-            made[column.name] = []
-        else:
-            made[column.name] = None if column.nullable else _SAMPLES[column.type]
-    return made | values
-
-
-def write(platform: Platform, name: str, *rows: dict[str, Any]) -> None:
-    """Append rows with the registry's schema, nullability loosened so that violations can be written."""
-    spec = table(name)
-    schema = pa.schema([field.with_nullable(True) for field in empty(spec).schema])
-    data = pa.Table.from_pylist([row(spec, **values) for values in rows], schema=schema)
-    write_deltalake(location(platform.settings.lake_root, spec), data, mode="append")
+from medallion_assets_tests.lake_rows import write
 
 
 def message(transaction_id: str) -> bytes:
@@ -63,7 +30,7 @@ def platform(tmp_path: Path) -> Platform:
     write(made, "bronze.transactions", *({"offset": o, "value": v, "topic": "transactions"} for o, v in bronze))
     write(made, "silver.transactions", {"transaction_id": "t1", "offset": 0})
     write(made, "silver.quarantine", {"offset": 1, "topic": "transactions", "reason_code": "NOT_JSON"})
-    write(made, "gold.fraud_decisions", {"transaction_id": "t1"})
+    write(made, "gold.fraud_decisions", {"transaction_id": "t1", "subject_kind": "customer"})
     write(made, "gold.transaction_metrics_hour", {"dimension": "all", "transactions": 1})
     return made
 

@@ -12,7 +12,7 @@ from medallion_services.embedded.secrets import ensure_secrets
 def test_secrets_are_readable_by_the_owner_only(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     made = ensure_secrets(settings)
-    assert len(made) == 7
+    assert len(made) == 8
     assert stat.S_IMODE(settings.secrets_dir.stat().st_mode) == 0o700
     assert {stat.S_IMODE((settings.secrets_dir / name).stat().st_mode) for name in made} == {0o600}
 
@@ -28,7 +28,7 @@ def test_existing_secrets_are_kept(tmp_path: Path) -> None:
 def test_every_secret_is_different(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     values = {settings.secret(name) for name in ensure_secrets(settings)}
-    assert len(values) == 7
+    assert len(values) == 8
 
 
 def test_rotated_key_gets_a_file_of_its_own(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ from fraud_domain.tables import TableSpec, delta_tables
 from medallion_assets.defs.quality.finding import Finding
 from medallion_assets.defs.quality.invariants import INVARIANTS, View
 from medallion_assets.defs.quality.lake_sql import lake_sql
-from medallion_assets.defs.quality.rule_coverage import Activity, activity, check_name, coverage
+from medallion_assets.defs.quality.rule_activity import Activity, activities
+from medallion_assets.defs.quality.rule_coverage import (
+    BUDGET_CHECK,
+    check_name,
+    coverage,
+    reachable,
+    typology_check_name,
+    within_budget,
+)
 from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
 from medallion_assets.platform import Platform
 from medallion_assets.specs import asset_key
@@ -65,8 +73,10 @@ def invariant_check() -> dg.AssetChecksDefinition:
 
 
 def coverage_check(catalogue: Catalogue) -> dg.AssetChecksDefinition:
-    """One check per rule of the catalogue, on the alerts."""
+    """One check per rule and typology of the catalogue, and the budget, on the alerts."""
     specs = [_spec(check_name(rule.id), ALERTS, f"{rule.title}: {rule.id}") for rule in catalogue.rules]
+    specs += [_spec(typology_check_name(t.id), ALERTS, f"{t.title} can raise an alert") for t in catalogue.typologies]
+    specs.append(_spec(BUDGET_CHECK, ALERTS, within_budget.__doc__))
 
     @dg.multi_asset_check(name="rule_coverage_checks", specs=specs, can_subset=True)
     def checks(
@@ -75,15 +85,15 @@ def coverage_check(catalogue: Catalogue) -> dg.AssetChecksDefinition:
         rules = platform.settings.rules
         catalogue = load_catalogue(rules.directory)
         failures = check_fixtures(catalogue, rules)
+        with lake_sql(platform) as lake:
+            seen = activities(lake, catalogue.rules, datetime.now(UTC).date())
         with platform.database() as database:
-            seen = activity(database, datetime.now(UTC).date())
-        by_check = {check_name(rule.id): rule for rule in catalogue.rules}
+            found = {BUDGET_CHECK: within_budget(database, rules)}
+        found |= {check_name(r.id): coverage(r, failures, seen.get(r.id, Activity())) for r in catalogue.rules}
+        found |= {typology_check_name(t.id): reachable(t, catalogue, rules) for t in catalogue.typologies}
+        gone = Finding(False, "it left the catalogue; run `medallion rules publish`, or reload the code location")
         for selected in sorted(context.selected_asset_check_keys):
-            if rule := by_check.get(selected.name):
-                finding = coverage(rule, failures, seen.get(rule.id, Activity()), bool(seen))
-            else:
-                finding = Finding(False, "the rule left the catalogue; reload the code location")
-            yield finding.result(ALERTS, selected.name)
+            yield found.get(selected.name, gone).result(ALERTS, selected.name)
 
     return checks
 
@@ -103,7 +113,7 @@ def definitions(settings: Settings) -> dg.Definitions:
     rule_job = dg.define_asset_job(
         "rule_coverage",
         selection=dg.AssetSelection.checks(rules),
-        description="One coverage check per fraud rule",
+        description="One coverage check per fraud rule and typology, and the alert budget",
         executor_def=dg.in_process_executor,
         tags=_MAX_RUNTIME,
     )
