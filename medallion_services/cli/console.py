@@ -15,6 +15,7 @@ LABELS = {
     "dagster-code": "Dagster code server",
     "dagster-webserver": "Dagster webserver",
     "dagster-daemon": "Dagster daemon",
+    "dashboard": "Dashboard",
     "generator": "Transaction generator",
 }
 

@@ -55,9 +55,14 @@ def _foreground(settings: Settings) -> None:
         progress.say("stopped")
 
 
+def _dashboard(settings: Settings) -> str:
+    return f"http://{settings.dashboard.host}:{settings.dashboard.port}"
+
+
 def _welcome(settings: Settings) -> tuple[str, ...]:
     return (
         "",
+        *((f"[bold]dashboard[/] {_dashboard(settings)}",) if settings.dashboard.enabled else ()),
         f"[bold]Dagster[/]   http://{settings.dagster.host}:{settings.dagster.port}",
         f"[bold]logs[/]      {settings.log_dir}",
         "[bold]health[/]    medallion status        [bold]stop[/]  Ctrl-C, or `medallion down`",

@@ -15,7 +15,7 @@ from medallion_services.embedded import kafka_topics, probes
 from medallion_services.embedded.dagster_processes import CODE_SERVER, DAEMON, WEBSERVER
 from medallion_services.embedded.owner import OwnerState, read_state
 from medallion_services.embedded.processes import ProcessId
-from medallion_services.embedded.stack import GENERATOR
+from medallion_services.embedded.stack import DASHBOARD, GENERATOR
 
 LATENCY_WINDOW = timedelta(minutes=10)
 _NAMES = tuple(stream.name for stream in STREAMS)
@@ -149,6 +149,9 @@ def _questions(
         ),
         (DAEMON, "heartbeat of its sensors", lambda: probes.daemon_answers(settings, now)),
     ]
+    if settings.dashboard.enabled:
+        address = f"http://{settings.dashboard.host}:{settings.dashboard.port}"
+        questions.append((DASHBOARD, address, lambda: probes.dashboard_answers(settings)))
     wanted = GENERATOR in owner.components if owner else False
     if wanted:
         questions.append((GENERATOR, f"{settings.generator.rate:g} transactions/s", lambda: _generator_runs(owner)))

@@ -29,6 +29,17 @@ def webserver_answers(settings: Settings) -> bool:
         return False
 
 
+def dashboard_answers(settings: Settings) -> bool:
+    """Whether the dashboard serves requests."""
+    host = settings.dashboard.host
+    address = LOOPBACK if host in ("0.0.0.0", "::", "localhost") else host  # noqa: S104 - compared, not bound
+    try:
+        with urllib.request.urlopen(f"http://{address}:{settings.dashboard.port}/health", timeout=_TIMEOUT) as answer:
+            return bool(json.load(answer).get("service") == "medallion-dashboard")
+    except (OSError, ValueError, urllib.error.URLError):
+        return False
+
+
 def code_server_answers(settings: Settings) -> bool:
     """Whether the code server reports itself as serving (gRPC health protocol)."""
     if not accepts(settings.dagster.code_port):

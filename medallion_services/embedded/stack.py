@@ -5,13 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fraud_domain.settings import Settings
-from medallion_services.embedded import dagster_processes, kafka, postgres
+from medallion_services.embedded import dagster_processes, kafka, postgres, probes
 from medallion_services.embedded.component import Component, Stage
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.java import Java
 from medallion_services.embedded.kafka_topics import create_topics
+from medallion_services.embedded.ports import PortClaim
 
 GENERATOR = "generator"
+DASHBOARD = "dashboard"
 
 
 def prepare_database(settings: Settings) -> None:
@@ -50,6 +52,15 @@ def build_stages(settings: Settings, java: Java, extension: Extension | None = N
     if not settings.kafka.bootstrap_servers:
         servers.append(kafka.component(settings, java))
     services: list[Component] = []
+    if settings.dashboard.enabled:
+        services.append(
+            replace(
+                _service(settings, java, DASHBOARD, "dashboard"),
+                is_ready=lambda: probes.dashboard_answers(settings),
+                ports=(PortClaim(settings.dashboard.port, "MEDALLION_DASHBOARD__PORT"),),
+                stop_grace=10.0,
+            )
+        )
     if settings.generator.enabled:
         services.append(_service(settings, java, GENERATOR, "generate", "--live"))
     stages = (tuple(servers), *dagster_processes.components(settings, java, extension.definitions), tuple(services))

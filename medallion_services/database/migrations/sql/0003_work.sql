@@ -38,6 +38,8 @@ CREATE INDEX alerts_queue ON fraud.alerts (score DESC, alert_id DESC) WHERE stat
 CREATE INDEX alerts_queue_age ON fraud.alerts (detected_at DESC, alert_id DESC) WHERE status <> 'closed';
 CREATE INDEX alerts_queue_value ON fraud.alerts (amount DESC, alert_id DESC) WHERE status <> 'closed';
 CREATE INDEX alerts_queue_typology ON fraud.alerts (typology, score DESC, alert_id DESC) WHERE status <> 'closed';
+CREATE INDEX alerts_queue_level ON fraud.alerts (level, score DESC, alert_id DESC) WHERE status <> 'closed';
+CREATE INDEX alerts_queue_status ON fraud.alerts (status, score DESC, alert_id DESC) WHERE status <> 'closed';
 CREATE INDEX alerts_assigned ON fraud.alerts (assigned_to, score DESC, alert_id DESC)
     WHERE status <> 'closed' AND assigned_to IS NOT NULL;
 CREATE INDEX alerts_closed ON fraud.alerts (detected_at DESC, alert_id DESC) WHERE status = 'closed';

@@ -1,0 +1,10 @@
+"""The API under /api/v1."""
+
+from fastapi import APIRouter
+
+from medallion_services.dashboard.api import alerts, boards, cases, events
+
+
+def routers() -> tuple[APIRouter, ...]:
+    """All routes of the API; each carries its whole path, which is what `access.ACCESS` names."""
+    return (alerts.router, cases.router, boards.router, events.router)

@@ -1,0 +1,44 @@
+"""Names of rules and typologies for people, from the rule files in force."""
+
+from dataclasses import dataclass
+
+from fraud_domain.rules import load_catalogue
+from fraud_domain.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCard:
+    """What the board says about a rule beside its figures."""
+
+    rule_id: str
+    title: str
+    typology: str
+    status: str
+    weight: int
+    owner: str
+    rate_band: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The rules and typologies of one catalogue."""
+
+    version: str
+    rules: dict[str, RuleCard]
+    typologies: dict[str, str]
+
+
+def load_names(settings: Settings) -> Names:
+    """Read the rule files; takes a second, so it is done in a thread and kept.
+
+    Raises:
+        fraud_domain.rules.RuleError: the rule files are wrong.
+    """
+    catalogue = load_catalogue(settings.rules.directory)
+    rules = {
+        rule.id: RuleCard(
+            rule.id, rule.title, rule.typology, rule.status.value, rule.weight, rule.owner, rule.rate_band
+        )
+        for rule in catalogue.rules
+    }
+    return Names(catalogue.version, rules, {each.id: each.title for each in catalogue.typologies})

@@ -1,0 +1,116 @@
+"""Dispositions become labels: the outbox that closing fills, published to `fraud_labels` until Kafka has them.
+
+At least once. A repeated label has the same transaction, source and time, which is the key of `silver.labels`.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any, LiteralString
+
+import orjson
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from fraud_domain.contract import FraudLabel, LabelSource
+from fraud_domain.settings import Settings
+from fraud_domain.topics import FRAUD_LABELS
+from medallion_services.dashboard.database import Database, Row
+
+_LOG = logging.getLogger(__name__)
+_AT_ONCE = 200
+_IDLE_SECONDS = 5.0
+_MAX_PAUSE = 60.0
+_FLUSH_SECONDS = 10.0
+_WAITING: LiteralString = """
+SELECT label_id, transaction_id, label, fraud_type, label_time FROM fraud.label_outbox
+WHERE sent_at IS NULL ORDER BY label_id LIMIT %s FOR UPDATE SKIP LOCKED
+"""
+_SENT: LiteralString = (
+    "UPDATE fraud.label_outbox SET sent_at = clock_timestamp(), attempts = attempts + 1, last_error = NULL"
+    " WHERE label_id = ANY (%s)"
+)
+_FAILED: LiteralString = (
+    "UPDATE fraud.label_outbox SET attempts = attempts + 1, last_error = %s WHERE label_id = ANY (%s)"
+)
+
+
+def as_label(row: Row) -> FraudLabel:
+    """A row of the outbox as the contract has it."""
+    return FraudLabel(
+        transaction_id=row["transaction_id"],
+        label=row["label"],
+        fraud_type=row["fraud_type"],
+        source=LabelSource.ANALYST,
+        label_time=row["label_time"],
+    )
+
+
+class LabelRelay:
+    """The background task; `wake` it when a disposition was made."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self._awake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be labels to send."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Send for ever; when Kafka is away, try again after a growing pause."""
+        pause = _IDLE_SECONDS
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), pause)
+            self._awake.clear()
+            try:
+                failed = await self.round()
+                pause = min(pause * 2, _MAX_PAUSE) if failed else _IDLE_SECONDS
+            except (psycopg.Error, PoolTimeout) as error:
+                _LOG.warning("labels wait for the database: %s", error)
+
+    async def round(self) -> str:
+        """Send what waits; returns why it could not be sent, empty when all is well.
+
+        The rows stay locked while Kafka answers, so two desks never send one label at once.
+        """
+        async with self._database.pool.connection() as connection, connection.transaction():
+            rows = await (await connection.execute(_WAITING, (_AT_ONCE,))).fetchall()
+            if not rows:
+                return ""
+            ids = [row["label_id"] for row in rows]
+            failure = await asyncio.to_thread(self._publish, rows)
+            if failure:
+                _LOG.warning("%s labels were not sent: %s", len(rows), failure)
+                await connection.execute(_FAILED, (failure[:500], ids))
+            else:
+                await connection.execute(_SENT, (ids,))
+        if len(rows) == _AT_ONCE and not failure:
+            self.wake()
+        return failure
+
+    def _publish(self, rows: list[Row]) -> str:
+        from confluent_kafka import Producer
+
+        failures: list[str] = []
+
+        def delivered(error: Any, _: Any) -> None:
+            if error is not None:
+                failures.append(error.str())
+
+        producer = Producer(
+            {
+                "bootstrap.servers": self._settings.kafka_bootstrap,
+                "acks": "all",
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "delivery.timeout.ms": int(_FLUSH_SECONDS * 1000),
+                "log_level": 2,
+            }
+        )
+        for row in rows:
+            value = orjson.dumps(as_label(row).model_dump(mode="json", exclude_none=True))
+            producer.produce(FRAUD_LABELS, key=row["transaction_id"], value=value, on_delivery=delivered)
+        left = producer.flush(_FLUSH_SECONDS + 1)
+        return failures[0] if failures else f"{left} labels unacknowledged" if left else ""

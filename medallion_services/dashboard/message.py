@@ -1,0 +1,79 @@
+"""The Kafka message an alert was raised on, read from its position; card numbers that slipped through are masked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from fraud_domain.cards import find_card_numbers
+from fraud_domain.settings import Settings
+
+_TIMEOUT = 3.0
+Position = tuple[str, int, int]
+
+
+class NoAnswerError(RuntimeError):
+    """The broker does not answer; try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: its text, and the JSON object in it, empty when it is none."""
+
+    text: str
+    document: Mapping[str, Any]
+
+
+def masked(text: str) -> str:
+    """The text with every card number replaced by stars and its last four digits."""
+    for number in set(find_card_numbers(text)):
+        text = text.replace(number, "*" * (len(number) - 4) + number[-4:])
+    return text
+
+
+def parse(value: bytes | None) -> Message:
+    """A message as people may see it."""
+    text = masked((value or b"").decode("utf-8", errors="replace"))
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        document = {}
+    return Message(text, document if isinstance(document, dict) else {})
+
+
+def read(settings: Settings, positions: Iterable[Position]) -> dict[Position, Message]:
+    """The messages at these positions; those that retention has removed are missing. Blocks; run it in a thread.
+
+    Raises:
+        NoAnswerError: the broker does not answer.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "group.id": "medallion-desk-reader",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "log_level": 2,
+            "socket.timeout.ms": int(_TIMEOUT * 1000),
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    found: dict[Position, Message] = {}
+    try:
+        for topic, partition, offset in positions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
+            if not low <= offset < high:
+                continue
+            consumer.assign([TopicPartition(topic, partition, offset)])
+            message = consumer.poll(_TIMEOUT)
+            if message is None:
+                raise NoAnswerError(f"{topic}/{partition} at {offset} was not delivered")
+            if message.error() is None and message.offset() == offset:
+                found[topic, partition, offset] = parse(message.value())
+    except KafkaException as error:
+        raise NoAnswerError(str(error)) from error
+    finally:
+        consumer.close()
+    return found
