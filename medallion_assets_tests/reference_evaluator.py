@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from fraud_domain.rules.decision import Decision, Reason
 from fraud_domain.rules.expressions import Expression
-from fraud_domain.rules.model import Catalogue, Feature, Rule, Subject
+from fraud_domain.rules.model import Catalogue, EntityList, Feature, Rule, Subject
 from fraud_domain.rules.text import Placeholder, render, reported
 from fraud_domain.settings import RuleSettings
 
@@ -202,8 +202,7 @@ class Question:
             case _:
                 return Decimal(left) % Decimal(right)
 
-    @staticmethod
-    def holds(operator: ast.cmpop, left: Any, right: Any) -> bool:
+    def holds(self, operator: ast.cmpop, left: Any, right: Any) -> bool:
         """Whether a comparison holds; with a missing value none does, except `is`."""
         if isinstance(operator, ast.Is):
             return left is None
@@ -211,6 +210,9 @@ class Question:
             return left is not None
         if left is None or right is None:
             return False
+        if isinstance(right, EntityList):
+            known = [value for value, until in right.entries if until is None or until > self.current["event_time"]]
+            return (left in known) == isinstance(operator, ast.In)
         if isinstance(operator, ast.In | ast.NotIn):
             return (left in right) == isinstance(operator, ast.In)
         return bool(_COMPARISONS[type(operator)](left, right))

@@ -1,7 +1,10 @@
-"""Print the JSON Schema of a rule file: `python -m fraud_domain.rules > rules/rules.schema.json`."""
+"""Write the JSON Schemas for editors anew: `python -m fraud_domain.rules [DIRECTORY]`, by default `rules`."""
 
 import sys
+from pathlib import Path
 
-from fraud_domain.rules.schema import schema_text
+from fraud_domain.rules import lists, schema
 
-sys.stdout.write(schema_text())
+directory = Path(sys.argv[1] if len(sys.argv) > 1 else "rules")
+(directory / "rules.schema.json").write_text(schema.schema_text(), encoding="utf-8")
+(directory / "lists.schema.json").write_text(lists.schema_text(), encoding="utf-8")

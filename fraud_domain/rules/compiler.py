@@ -213,6 +213,8 @@ def _compare(op: ast.cmpop, left: Code, right: Code, scope: Scope) -> str:
             raise ExpressionError("'is' compares with None only; use ==")
         return f"{left.text} is {'not ' if isinstance(op, ast.IsNot) else ''}None"
     if isinstance(op, ast.In | ast.NotIn):
+        if right.kind is Kind.LIST:
+            return _on_list(op, left, right, scope)
         if LIST_OF.get(left.kind) is not right.kind:
             raise ExpressionError(f"'in' looks for a {left.kind} in a {right.kind}")
         _check_values(left, right)
@@ -238,6 +240,17 @@ def _compare(op: ast.cmpop, left: Code, right: Code, scope: Scope) -> str:
         raise ExpressionError(f"a {left.kind} has no order; use == or in")
     guards, (a, b) = _guards((left, right), scope)
     return " and ".join([*guards, f"{a} {_ORDER[type(op)]} {b}"])
+
+
+def _on_list(op: ast.cmpop, left: Code, right: Code, scope: Scope) -> str:
+    """Whether a value is on a list that people keep, by the clock of the judged transaction."""
+    if left.kind is not Kind.TEXT:
+        raise ExpressionError(f"a list holds texts, not a {left.kind}")
+    if scope.current:
+        raise ExpressionError("a list can be asked in 'condition' and 'applies' only")
+    guards, (text,) = _guards((left,), scope)
+    asked = f"{right.text}.holds({text}, c_event_time)"
+    return " and ".join([*guards, f"not {asked}" if isinstance(op, ast.NotIn) else asked])
 
 
 def _check_values(side: Code, literal: Code) -> None:

@@ -1,13 +1,14 @@
 """From a directory of rule files to a checked `Catalogue`, or to every defect found in them."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pydantic import ValidationError
 
 from fraud_domain.rules.checks import check_rule
 from fraud_domain.rules.errors import Problem, RuleError
-from fraud_domain.rules.model import Catalogue, Rule, Typology
+from fraud_domain.rules.lists import FILE, read_lists
+from fraud_domain.rules.model import Catalogue, EntityList, Rule, Typology
 from fraud_domain.rules.reading import read_rule
 from fraud_domain.rules.schema import RuleFile
 from fraud_domain.rules.yaml_source import Source, parse_yaml
@@ -43,19 +44,32 @@ def load_texts(files: Mapping[str, str]) -> Catalogue:
     """
     problems: list[Problem] = []
     parsed: list[tuple[Source, RuleFile]] = []
+    lists: dict[str, EntityList] = {}
     for name, text in files.items():
         try:
+            if _is_lists(name):
+                lists = read_lists(name, text)
+                continue
             source = parse_yaml(name, text)
             parsed.append((source, RuleFile.model_validate(source.data)))
         except RuleError as error:
             problems += error.problems
         except ValidationError as error:
             problems += [_shape_problem(source, details["loc"], details["msg"]) for details in error.errors()]
-    rules = _rules(parsed, problems)
-    typologies = _typologies(parsed, rules, problems, complete=len(parsed) == len(files))
+    rules = _rules(parsed, lists, problems)
+    complete = len(parsed) == sum(not _is_lists(name) for name in files)
+    typologies = _typologies(parsed, rules, problems, complete)
     if problems:
         raise RuleError(problems)
-    return Catalogue(tuple(sorted(rules.values(), key=_id)), tuple(sorted(typologies.values(), key=_id)))
+    return Catalogue(
+        tuple(sorted(rules.values(), key=_id)),
+        tuple(sorted(typologies.values(), key=_id)),
+        tuple(sorted(lists.values(), key=lambda each: each.id)),
+    )
+
+
+def _is_lists(name: str) -> bool:
+    return PurePath(name).name == FILE
 
 
 def _id(item: Rule | Typology) -> str:
@@ -72,7 +86,9 @@ def _dotted(path: tuple[int | str, ...]) -> str:
     return ".".join(map(str, path))
 
 
-def _rules(parsed: list[tuple[Source, RuleFile]], problems: list[Problem]) -> dict[str, Rule]:
+def _rules(
+    parsed: list[tuple[Source, RuleFile]], lists: Mapping[str, EntityList], problems: list[Problem]
+) -> dict[str, Rule]:
     rules: dict[str, Rule] = {}
     for source, file in parsed:
         for index, part in enumerate(file.rules):
@@ -82,7 +98,7 @@ def _rules(parsed: list[tuple[Source, RuleFile]], problems: list[Problem]) -> di
                 problems.append(source.problem(("rules", index, "id"), message))
                 continue
             found: list[Problem] = []
-            rule = read_rule(source, index, part, file.typology.id, found)
+            rule = read_rule(source, index, part, file.typology.id, lists, found)
             if rule is not None:
                 rules[part.id] = rule
                 found += check_rule(source, index, rule)

@@ -87,6 +87,27 @@ class Combine(StrEnum):
     CAPPED_SUM = "capped_sum"
 
 
+class Purpose(StrEnum):
+    """What a list is for; rules decide what follows."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True, slots=True)
+class EntityList:
+    """A list: values, each with the epoch microseconds at which it ends, or None."""
+
+    id: str
+    purpose: Purpose
+    entries: tuple[tuple[str, int | None], ...]
+
+    def holds(self, value: str | None, moment: int) -> bool:
+        """Whether `value` is on the list at `moment`."""
+        return any(value == each and (until is None or moment < until) for each, until in self.entries)
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """A number about the past. `window` in microseconds; `where` selects events, None takes all.
@@ -176,6 +197,7 @@ class Catalogue:
 
     rules: tuple[Rule, ...]
     typologies: tuple[Typology, ...]
+    lists: tuple[EntityList, ...] = ()
     _by_id: dict[str, Rule] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -208,6 +230,7 @@ class Catalogue:
             {
                 "rules": {rule.id: rule.version_hash for rule in self.rules},
                 "typologies": {t.id: [t.combine, sorted(t.rule_ids)] for t in self.typologies},
+                "lists": {each.id: sorted(each.entries, key=str) for each in self.lists},
             }
         )
 

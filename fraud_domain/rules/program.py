@@ -184,5 +184,5 @@ def _rule_source(index: int, compiler: RuleCompiler) -> list[str]:
 
 
 def _parameter(parameter: Parameter, constants: Constants) -> Code:
-    known = parameter.value if parameter.kind not in (Kind.DURATION, Kind.TABLE) else None
+    known = parameter.value if parameter.kind not in (Kind.DURATION, Kind.TABLE, Kind.LIST) else None
     return Code(constants.add(parameter.value), parameter.kind, simple=True, known=known)

@@ -1,6 +1,6 @@
 """One rule of a file as a `Rule`: expressions parsed, durations and parameters turned into values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -9,7 +9,8 @@ from fraud_domain.rules.compiler import literal_kind
 from fraud_domain.rules.durations import is_duration, parse_duration
 from fraud_domain.rules.errors import ExpressionError, Problem
 from fraud_domain.rules.expressions import Expression, parse_expression
-from fraud_domain.rules.model import Feature, Fixture, Parameter, Rule, content_hash
+from fraud_domain.rules.lists import PREFIX
+from fraud_domain.rules.model import EntityList, Feature, Fixture, Parameter, Rule, content_hash
 from fraud_domain.rules.schema import FeaturePart, FixturePart, RulePart
 from fraud_domain.rules.text import Template, parse_template
 from fraud_domain.rules.vocabulary import Kind
@@ -37,14 +38,22 @@ class _Reader:
         return None if text is None else self.attempt(place, lambda: parse_expression(text))
 
 
-def read_rule(source: Source, index: int, part: RulePart, typology: str, problems: list[Problem]) -> Rule | None:
+def read_rule(
+    source: Source,
+    index: int,
+    part: RulePart,
+    typology: str,
+    lists: Mapping[str, EntityList],
+    problems: list[Problem],
+) -> Rule | None:
     """The rule at `rules[index]` of `source`, or None after adding what is wrong to `problems`."""
     before = len(problems)
     reader = _Reader(source, ("rules", index), problems)
     window = parse_duration(part.window)
     features = {name: _feature(reader, name, feature, window) for name, feature in part.features.items()}
     parameters = {
-        name: reader.attempt(("parameters", name), partial(parameter, value)) for name, value in part.parameters.items()
+        name: reader.attempt(("parameters", name), partial(parameter, value, lists))
+        for name, value in part.parameters.items()
     }
     condition = reader.expression(("condition",), part.condition)
     applies = reader.expression(("applies",), part.applies)
@@ -90,12 +99,17 @@ def _feature(reader: _Reader, name: str, part: FeaturePart, window: int) -> Feat
     return Feature(name, part.aggregate, part.field, span, where, part.include_current, part.of, when)
 
 
-def parameter(value: Any) -> Parameter:
-    """A parameter value as written in YAML; a text like `90d` is a duration.
+def parameter(value: Any, lists: Mapping[str, EntityList]) -> Parameter:
+    """A parameter value as written in YAML; a text like `90d` is a duration, `list:name` a list that people keep.
 
     Raises:
-        ExpressionError: a list of mixed kinds, or a table of something else than numbers.
+        ExpressionError: a list of mixed kinds, a table of something else than numbers, or no such list.
     """
+    if isinstance(value, str) and value.startswith(PREFIX):
+        name = value.removeprefix(PREFIX)
+        if name not in lists:
+            raise ExpressionError(f"there is no list '{name}' in lists.yaml; there are: {', '.join(lists) or 'none'}")
+        return Parameter(Kind.LIST, lists[name])
     if isinstance(value, str) and is_duration(value):
         return Parameter(Kind.DURATION, parse_duration(value))
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
 """The shape of a rule file, as pydantic models; the JSON Schema that editors use is generated from them.
 
-`python -m fraud_domain.rules > rules/rules.schema.json` writes it anew; a test compares the two.
+`python -m fraud_domain.rules` writes it anew; a test compares the two.
 What a file means (names, kinds, references) is checked by `loader.py`.
 """
 

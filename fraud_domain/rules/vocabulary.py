@@ -29,6 +29,7 @@ class Kind(StrEnum):
     NUMBERS = "list of numbers"
     TEXTS = "list of texts"
     TABLE = "table of numbers"
+    LIST = "list that people keep"
     NOTHING = "missing value"
 
 
