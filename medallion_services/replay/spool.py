@@ -17,6 +17,7 @@ from medallion_services.mapping.judging import Accepted, delay_us, label_message
 from medallion_services.mapping.opening import OpenFile
 from medallion_services.mapping.reading import Refuse
 from medallion_services.mapping.refusal import Refusal
+from medallion_services.mapping.streaming import stream
 
 AHEAD_LIMIT = HOUR
 """The broker refuses a timestamp that is further ahead of its clock."""
@@ -144,8 +145,7 @@ class Queue:
     def messages(self, skip: int) -> Iterator[Outgoing]:
         """Messages after the first `skip` ones."""
         query = f"SELECT kind, key, value, moment FROM spooled WHERE {self._where} {_ORDER} OFFSET $skip"  # noqa: S608
-        reader: Any = self._connection.execute(query, self._parameters | {"skip": skip}).to_arrow_reader(8_192)
-        for batch in reader:
+        for batch in stream(self._connection, query, self._parameters | {"skip": skip}):
             columns = [column.to_pylist() for column in batch.columns]
             for kind, key, value, moment in zip(*columns, strict=True):
                 yield Outgoing(FRAUD_LABELS if kind == _LABEL else TRANSACTIONS, key, value, moment)

@@ -1,0 +1,1 @@
+"""Rules on history, judged by labels, without side effects."""
