@@ -29,6 +29,9 @@ _BY_CONTEXT: LiteralString = (
     "SELECT " + _SHORT + " FROM fraud.alert_context x JOIN fraud.alerts a USING (alert_id)"  # noqa: S608
     " WHERE x.{} = %s AND a.alert_id <> %s ORDER BY a.detected_at DESC LIMIT 6"
 )
+_OF_CUSTOMER: LiteralString = (
+    "SELECT " + LISTED + " FROM fraud.alerts WHERE customer_id = %s ORDER BY event_time DESC LIMIT 50"  # noqa: S608
+)
 LINKS: dict[str, LiteralString] = {
     "customer": _DIRECT.replace("{}", "a.customer_id"),
     "card": _DIRECT.replace("{}", "a.card_token"),
@@ -41,10 +44,11 @@ LINKS: dict[str, LiteralString] = {
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Other alerts that share an entity; one more than shown says that there are more."""
+    """Other alerts that share an entity: how many (six mean more), and those that no earlier entity has shown."""
 
     kind: str
     value: str
+    count: int
     alerts: list[Row]
 
 
@@ -93,16 +97,23 @@ async def _links(database: Database, alert: Row, context: Row) -> list[Linked]:
     found = await asyncio.gather(
         *(database.rows(LINKS[kind], (value, alert["alert_id"])) for kind, value in present.items())
     )
-    return [Linked(kind, value, rows) for (kind, value), rows in zip(present.items(), found, strict=True)]
+    seen: set[str] = set()
+    links = []
+    for (kind, value), rows in zip(present.items(), found, strict=True):
+        # What an earlier entity has shown is not shown again: a card's alerts mostly are its customer's.
+        links.append(Linked(kind, value, len(rows), [row for row in rows if row["alert_id"] not in seen]))
+        seen |= {row["alert_id"] for row in rows}
+    return links
 
 
 def document(view: AlertView) -> dict[str, Any]:
     """The view as one JSON-like object, for the API."""
-    links = [{"kind": each.kind, "value": each.value, "alerts": each.alerts} for each in view.linked]
+    links = [
+        {"kind": each.kind, "value": each.value, "count": each.count, "alerts": each.alerts} for each in view.linked
+    ]
     return {"alert": view.alert, "context": view.context, "trail": view.trail, "linked": links, "snoozes": view.snoozes}
 
 
 async def neighbours(database: Database, customer_id: str) -> list[Row]:
     """The customer's last alerts, to mark them on the time line."""
-    query = "SELECT " + LISTED + " FROM fraud.alerts WHERE customer_id = %s ORDER BY event_time DESC LIMIT 50"  # noqa: S608
-    return await database.rows(query, (customer_id,))
+    return await database.rows(_OF_CUSTOMER, (customer_id,))

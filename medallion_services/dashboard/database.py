@@ -19,13 +19,13 @@ Parameters = Mapping[str, Any] | Sequence[Any]
 class Database:
     """Rows in, rows out. Reads are single statements; changes run in a transaction that names who acts."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, connections: int = 10) -> None:
         parameters: dict[str, Any] = settings.postgres_parameters(ROLE)
         self.parameters = {**parameters, "application_name": "medallion-dashboard", "connect_timeout": 5}
         self.pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
             kwargs={**self.parameters, "autocommit": True, "row_factory": dict_row},
-            min_size=2,
-            max_size=10,
+            min_size=min(2, connections),
+            max_size=connections,
             timeout=5.0,
             open=False,
             check=AsyncConnectionPool.check_connection,

@@ -59,11 +59,12 @@ class Desk:
         return found
 
     async def from_lake(self, name: str) -> Any:
-        """One of the lake's answers: `rule_truth`, `truth`, `refused`, `freshness`."""
+        """One of the lake's answers: `rule_truth`, `truth`, `refused`, `freshness`, `alerts_version`."""
         questions = {
             "rule_truth": lambda: lake.rule_truth(self.settings),
             "truth": lambda: lake.truth(self.settings),
             "refused": lambda: lake.refused(self.settings),
+            "alerts_version": lambda: lake.version(self.settings, "gold.fraud_alerts"),
             "freshness": lambda: lake.freshness(self.settings, datetime.now(UTC)),
         }
 

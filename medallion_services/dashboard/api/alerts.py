@@ -56,11 +56,14 @@ async def read_alert(alert_id: AlertId, services: Services) -> dict[str, Any]:
 async def transactions(alert_id: AlertId, services: Services) -> dict[str, Any]:
     """The customer's last 50 transactions from the lake; those with an alert carry its id."""
     alert = await work.current(services.database, alert_id)
-    found, alerts = await asyncio.gather(
-        services.timeline(alert["customer_id"]), alert_view.neighbours(services.database, alert["customer_id"])
+    found, alerts, version = await asyncio.gather(
+        services.timeline(alert["customer_id"]),
+        alert_view.neighbours(services.database, alert["customer_id"]),
+        services.from_lake("alerts_version"),
     )
     by_transaction = {each["transaction_id"]: each["alert_id"] for each in alerts}
-    return {"transactions": [row | {"alert_id": by_transaction.get(row["transaction_id"])} for row in found]}
+    rows = [row | {"alert_id": by_transaction.get(row["transaction_id"])} for row in found]
+    return {"transactions": rows, "delta_version": version}
 
 
 @router.get("/alerts/{alert_id}/message")

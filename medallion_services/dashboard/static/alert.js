@@ -106,12 +106,14 @@ function drawTimeline() {
     itemStyle: { color: row.level && row.level !== "none" ? levels()[row.level] : colours.c5, opacity: row.status === "APPROVED" ? 0.95 : 0.45,
       borderColor: row.transaction_id === data.transaction_id ? colours.text : "transparent", borderWidth: 2 },
   }));
+  document.getElementById("timeline-plot").hidden = !points.length;
+  if (!points.length) return;
   draw(document.getElementById("timeline-plot"), {
     grid: { left: 8, right: 12, top: 12, bottom: 4, containLabel: true },
     xAxis: { type: "time" }, yAxis: { type: "value" },
     tooltip: { formatter: (each) => each.name },
     series: [{ type: "scatter", data: points }],
-  }, !points.length);
+  });
 }
 
 async function drawPlaces() {
@@ -123,7 +125,7 @@ async function drawPlaces() {
   if (here.home_latitude != null) special.push({ value: [here.home_longitude, here.home_latitude], name: t("home"), symbol: "diamond", itemStyle: { color: colours.good } });
   if (here.latitude != null) special.push({ value: [here.longitude, here.latitude], name: t("this"), itemStyle: { color: levels()[data.level] } });
   const all = [...spots, ...special];
-  const map = await worldMap(all.map((each) => each.value));
+  const map = await worldMap(all.map((each) => each.value), document.getElementById("places-plot"));
   draw(document.getElementById("places-plot"), { ...map, tooltip: { formatter: (each) => each.name }, series: [
     { type: "scatter", coordinateSystem: "geo", data: spots, symbolSize: 6, itemStyle: { color: colours.c1, opacity: 0.6 } },
     { type: "scatter", coordinateSystem: "geo", data: special, symbolSize: 13, label: { show: true, position: "right", formatter: "{b}", color: colours.text } },

@@ -1,14 +1,14 @@
 // Apache ECharts with our colours. Tooltips are drawn on the canvas: the page's policy allows no inline styles.
-import { fmt, has, language, t } from "./app.js";
+import { fmt, has, t } from "./app.js";
 
 /* global echarts */
 export function palette() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(`--${name}`).trim();
-  return Object.fromEntries(["text", "soft", "line", "line-soft", "card", "bg", "good", "critical", "high", "medium", "low",
-    "c1", "c2", "c3", "c4", "c5", "c6"].map((name) => [name, of(name)]));
+  return Object.fromEntries(["text", "soft", "line", "line-soft", "card", "bg", "land", "good", "critical", "high", "medium", "low",
+    "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "fill-critical", "fill-high", "fill-medium"].map((name) => [name, of(name)]));
 }
-export const levels = () => { const p = palette(); return { critical: p.critical, high: p.high, medium: p.medium, low: p.low, none: p.c5 }; };
+export const levels = () => { const p = palette(); return { critical: p["fill-critical"], high: p["fill-high"], medium: p["fill-medium"], low: p.c5, none: p.c5 }; };
 
 function axis(p, given, side) {
   return { axisLine: { show: side === "x", lineStyle: { color: p.line } }, axisTick: { show: false }, splitLine: { show: side === "y" && given?.type !== "category", lineStyle: { color: p["line-soft"] } },
@@ -22,7 +22,7 @@ export function draw(element, option, empty = false) {
   if (empty) { chart.clear(); return; }
   const p = palette();
   chart.setOption({
-    color: [p.c1, p.c2, p.c3, p.c4, p.c5, p.c6], animation: false, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: p.text },
+    color: [p.c1, p.c2, p.c3, p.c4, p.c5, p.c6, p.c7, p.c8], animation: false, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: p.text },
     ...option,
     tooltip: { renderMode: "richText", confine: true, backgroundColor: p.card, borderColor: p.line, textStyle: { color: p.text, fontSize: 12 }, ...option.tooltip },
     ...(option.legend ? { legend: { textStyle: { color: p.soft, fontSize: 11 }, itemWidth: 10, itemHeight: 8, top: 0, right: 0, icon: "roundRect", ...option.legend } } : {}),
@@ -36,16 +36,18 @@ export function draw(element, option, empty = false) {
 }
 
 let world;
-export async function worldMap(points) {
+export async function worldMap(points, element) {
   world ??= fetch("/static/vendor/world.json").then((answer) => answer.json()).then((shapes) => echarts.registerMap("world", shapes));
   await world;
   const p = palette();
-  const geo = { map: "world", roam: true, scaleLimit: { min: 1, max: 60 }, silent: true, itemStyle: { areaColor: p["line-soft"], borderColor: p.line }, left: 0, right: 0, top: 0, bottom: 0 };
+  const geo = { map: "world", roam: true, scaleLimit: { min: 1, max: 60 }, silent: true, aspectScale: 1, itemStyle: { areaColor: p.land, borderColor: p.card, borderWidth: 0.6 }, left: 0, right: 0, top: 0, bottom: 0 };
   if (points.length) {
     const [xs, ys] = [points.map((each) => each[0]), points.map((each) => each[1])];
-    const [west, east, south, north] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-    const pad = Math.max(3, (east - west) * 0.15, (north - south) * 0.15);
-    geo.boundingCoords = [[west - pad, Math.min(north + pad, 84)], [east + pad, Math.max(south - pad, -60)]];
+    const middle = [(Math.min(...xs) + Math.max(...xs)) / 2, (Math.min(...ys) + Math.max(...ys)) / 2];
+    // The shape of the element decides how much is seen beside the points, so that land keeps its shape.
+    const shape = Math.max(element.clientWidth, 1) / Math.max(element.clientHeight, 1);
+    const height = Math.max(1.2 * (Math.max(...ys) - Math.min(...ys)), 1.2 * (Math.max(...xs) - Math.min(...xs)) / shape, 8);
+    geo.boundingCoords = [[middle[0] - height * shape / 2, middle[1] + height / 2], [middle[0] + height * shape / 2, middle[1] - height / 2]];
   }
   return { geo };
 }
@@ -60,12 +62,20 @@ const clock = { type: "time", axisLabel: { formatter: { hour: "{HH}:{mm}", day: 
 const lines = (name, data, more = {}) => ({ name, type: "line", showSymbol: false, lineStyle: { width: 1.8 }, data, ...more });
 const unit = { yAxis: { type: "value" }, xAxis: clock, tooltip: { trigger: "axis" }, legend: {}, grid };
 
+// Bars can only be stacked when every series has every moment.
+function aligned(rows, name, value) {
+  const moments = [...new Set(rows.map((row) => row.at))].sort();
+  const series = {};
+  for (const row of rows) (series[name(row)] ??= new Map()).set(row.at, value(row));
+  return Object.fromEntries(Object.entries(series).map(([key, known]) => [key, moments.map((at) => [at, known.get(at) ?? 0])]));
+}
+
 const painters = {
   stacked: (rows) => {
     const colours = levels();
-    return { ...unit, series: ["medium", "high", "critical"].map((level) => ({
-      name: t(`level.${level}`), type: "bar", stack: "all", barMaxWidth: 22, itemStyle: { color: colours[level] },
-      data: rows.filter((row) => row.level === level).map((row) => [row.at, row.alerts]) })) };
+    const series = aligned(rows, (row) => row.level, (row) => row.alerts);
+    return { ...unit, series: ["medium", "high", "critical"].filter((level) => series[level]).map((level) => ({
+      name: t(`level.${level}`), type: "bar", stack: "all", barMaxWidth: 22, itemStyle: { color: colours[level] }, data: series[level] })) };
   },
   bars: (rows, metric) => horizontal(rows.slice(0, 10), metric, (row) => row.alerts),
   columns: (rows) => {
@@ -101,16 +111,16 @@ const painters = {
     const totals = {};
     for (const row of rows) totals[row.rule_id] = (totals[row.rule_id] ?? 0) + row.hits + row.shadow_hits;
     const top = Object.keys(totals).sort((a, b) => totals[b] - totals[a]).slice(0, 8);
-    return { ...unit, legend: { type: "scroll", left: 0 }, series: top.map((rule) => ({ name: rule, type: "bar", stack: "all", barMaxWidth: 30,
-      data: rows.filter((row) => row.rule_id === rule).map((row) => [row.at, row.hits + row.shadow_hits]) })) };
+    const series = aligned(rows, (row) => row.rule_id, (row) => row.hits + row.shadow_hits);
+    return { ...unit, legend: { type: "scroll", left: 0 }, series: top.map((rule) => ({ name: rule, type: "bar", stack: "all", barMaxWidth: 30, data: series[rule] })) };
   },
 };
 
 function horizontal(rows, metric, value, text = (row) => fmt.format(value(row))) {
   const p = palette();
   const reversed = [...rows].reverse();
-  return { grid: { ...flat, right: 90 }, tooltip: { formatter: (each) => `${each.name}: ${each.data.text}` },
-    xAxis: { type: "value", show: false }, yAxis: { type: "category", data: reversed.map((row) => named(metric, row.name)), axisLabel: { width: 130, overflow: "truncate", color: p.text } },
+  return { grid: { left: 142, right: 92, top: 2, bottom: 2 }, tooltip: { formatter: (each) => `${each.data.name}: ${each.data.text}` },
+    xAxis: { type: "value", show: false }, yAxis: { type: "category", data: reversed.map((row) => named(metric, row.name)), axisLabel: { width: 130, overflow: "truncate", color: p.text, hideOverlap: false, interval: 0 } },
     series: [{ type: "bar", barMaxWidth: 14, itemStyle: { color: p.c1, borderRadius: 3 }, label: { show: true, position: "right", color: p.soft, fontSize: 11, formatter: (each) => each.data.text },
       data: reversed.map((row) => ({ value: value(row), text: text(row), name: named(metric, row.name) })) }] };
 }
@@ -120,7 +130,7 @@ export async function paint(element, rows) {
   if (kind === "map") {
     const colours = levels();
     const points = rows.map((row) => ({ value: [row.longitude, row.latitude], id: row.alert_id, name: `${named("typology", row.typology)}\n${row.merchant_name ?? ""}`, itemStyle: { color: colours[row.level] } }));
-    draw(element, { ...(await worldMap(points.map((each) => each.value))), tooltip: { formatter: (each) => each.name },
+    draw(element, { ...(await worldMap(points.map((each) => each.value), element)), tooltip: { formatter: (each) => each.name },
       series: [{ type: "scatter", coordinateSystem: "geo", symbolSize: 8, itemStyle: { opacity: 0.65 }, data: points }] }, !points.length);
     return;
   }
@@ -131,4 +141,3 @@ export async function paint(element, rows) {
   }
   draw(element, painters[kind](rows, element.dataset.metric), !rows.length);
 }
-export { language };
