@@ -77,7 +77,7 @@ def _measure(spark: SparkSession, settings: Settings, scenario: Scenario) -> Res
             sent += emission.topic == "transactions"
         sink.flush()
         started = time.monotonic()
-        (query,) = streaming_to_postgres.start(spark, settings, _epoch(settings))
+        query, others = streaming_to_postgres.start(spark, settings, _epoch(settings))
         while sum(p.numInputRows for p in query.recentProgress) < sent:
             time.sleep(0.2)
         result.backlog_rows_per_second = sent / (time.monotonic() - started)
@@ -92,6 +92,7 @@ def _measure(spark: SparkSession, settings: Settings, scenario: Scenario) -> Res
             done.set()
             feeder.join()
             query.stop()
+            others.stop()
     with psycopg.connect(**settings.postgres_parameters("fraud_reader")) as connection:
         row = connection.execute(_LATENCY, (since,)).fetchone()
     if row and row[0]:

@@ -19,7 +19,6 @@ from typing import Any
 import httpx
 import psycopg
 
-from bench.stack import Quiet
 from fraud_domain.settings import Settings
 from medallion_services.dashboard import metrics, queue
 from medallion_services.dashboard.app import create_app
@@ -30,6 +29,7 @@ from medallion_services.embedded.processes import end_marked
 from medallion_services.embedded.secrets import ensure_secrets
 from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.supervisor import Supervisor
+from medallion_services.embedded.throwaway import Quiet
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 20

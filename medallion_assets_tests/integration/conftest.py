@@ -1,86 +1,17 @@
 """Real servers for the integration tests: one PostgreSQL and one Kafka a session, on free ports and a temporary
 data directory, stopped at the end whatever happened."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from fraud_domain.settings import Settings
 from medallion_services.embedded import jars, kafka, postgres
-from medallion_services.embedded.component import Component
-from medallion_services.embedded.environment import instance_id
 from medallion_services.embedded.java import Java, find_java
-from medallion_services.embedded.ports import free_ports
-from medallion_services.embedded.processes import end_marked
-from medallion_services.embedded.secrets import ensure_secrets
 from medallion_services.embedded.spark_conf import write_spark_conf
 from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.supervisor import Supervisor
-
-
-class Silent:
-    """A reporter for tests."""
-
-    def starting(self, name: str) -> None:
-        """A component is being started."""
-
-    def ready(self, name: str, seconds: float) -> None:
-        """It answers."""
-
-    def died(self, name: str, code: int | None, delay: float, log: Path) -> None:
-        """It ended by itself."""
-
-    def stopping(self, name: str) -> None:
-        """It is being stopped."""
-
-
-@contextmanager
-def running(settings: Settings, component: Component) -> Iterator[Supervisor]:
-    """One component, running for the length of the block."""
-    supervisor = Supervisor(((component,),), settings.log_dir, Silent())
-    try:
-        supervisor.start()
-        yield supervisor
-    finally:
-        supervisor.stop()
-
-
-def make_settings(data_dir: Path) -> Settings:
-    """Settings on a directory of their own and on ports that are free; secrets exist."""
-    broker, controller, database, webserver, code, spark_ui = free_ports(6)
-    settings = Settings.model_validate(
-        {
-            "data_dir": data_dir,
-            "kafka": {"port": broker, "controller_port": controller},
-            "postgres": {"port": database},
-            "dagster": {"port": webserver, "code_port": code},
-            "spark": {"ui_port": spark_ui},
-            "generator": {"enabled": False},
-        }
-    )
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
-    settings.log_dir.mkdir(exist_ok=True)
-    ensure_secrets(settings)
-    return settings
-
-
-@contextmanager
-def fresh_settings() -> Iterator[Settings]:
-    """Settings on a new data directory; at the end its processes are ended and it is removed.
-
-    Not one of pytest's directories: those are closed to other users, as which PostgreSQL runs under root.
-    """
-    data_dir = Path(tempfile.mkdtemp(prefix="medallion-test-")).resolve()
-    settings = make_settings(data_dir)
-    try:
-        yield settings
-    finally:
-        end_marked(instance_id(settings), grace=10)
-        shutil.rmtree(data_dir, ignore_errors=True)
+from medallion_services.embedded.throwaway import fresh_settings, running
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from fraud_domain.settings import Settings
-from medallion_assets_tests.integration.conftest import fresh_settings, running
 from medallion_assets_tests.pipeline import database, take_lease
 from medallion_services.embedded import postgres
 from medallion_services.embedded.stack import prepare_database
+from medallion_services.embedded.throwaway import fresh_settings, running
 from spark_jobs.alert_sink import AlertSink, ReplayDiffersError, open_sink
 from spark_jobs.lake import Batch
 from spark_jobs.lease import FencedError, Lease, StreamHeldError

@@ -22,7 +22,6 @@ from medallion_assets.defs.quality.invariants import INVARIANTS, View
 from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
 from medallion_assets.platform import Platform
-from medallion_assets_tests.integration.conftest import fresh_settings, running
 from medallion_assets_tests.pipeline import (
     AVAILABLE_NOW,
     Decided,
@@ -35,6 +34,7 @@ from medallion_assets_tests.pipeline import (
 from medallion_services.embedded import kafka, postgres
 from medallion_services.embedded.java import Java
 from medallion_services.embedded.stack import prepare_database
+from medallion_services.embedded.throwaway import fresh_settings, running
 from medallion_services.generator.gangs import GANGS
 from medallion_services.generator.noise import Noise
 from medallion_services.generator.oracle import OracleFile

@@ -14,11 +14,11 @@ from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
 from fraud_domain.settings import Settings
-from medallion_assets_tests.integration.conftest import fresh_settings, running
 from medallion_assets_tests.pipeline import database, take_lease
 from medallion_services.embedded import kafka, postgres
 from medallion_services.embedded.java import Java
 from medallion_services.embedded.stack import prepare_database
+from medallion_services.embedded.throwaway import fresh_settings, running
 from medallion_services.errors import UserError
 from medallion_services.rule_sets import activations, publish, read_rule_set
 from spark_jobs import streaming_to_postgres
