@@ -147,14 +147,13 @@ def expected_decisions(settings: Settings) -> Decided:
 
 def _notes(settings: Settings, catalogue: Catalogue) -> Iterator[tuple[Subject, str, str, dict[str, Any]]]:
     for subject in catalogue.subjects:
-        topic, time = (
-            ("account_events", "event_time") if subject is Subject.CUSTOMER else ("fraud_labels", "label_time")
-        )
+        about_customers = subject is Subject.CUSTOMER
+        topic, origin = (ACCOUNT_EVENTS, "account_events") if about_customers else (FRAUD_LABELS, "labels")
         for message in messages(settings, topic):
             note = orjson.loads(message.value())
-            note["event_time"] = micros(datetime.fromisoformat(note[time]))
+            note["event_time"] = micros(datetime.fromisoformat(note["event_time" if about_customers else "label_time"]))
             if note.get(subject.field) is not None:
-                yield subject, note[subject.field], {"fraud_labels": "labels"}.get(topic, topic), note
+                yield subject, note[subject.field], origin, note
 
 
 def micros(moment: datetime) -> int:
