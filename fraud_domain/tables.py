@@ -33,6 +33,9 @@ _SPARK_TYPES = {
 }
 
 
+BATCH = "batch"
+
+
 class Store(StrEnum):
     """Where a table lives."""
 
@@ -52,7 +55,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """A table. `key` is unique within the table; `upstream` holds table or topic names (`kafka.x`)."""
+    """A table. `key` is unique within the table; `upstream` holds table or topic names (`kafka.x`).
+
+    `stream` is `BATCH` for a table that only batch jobs fill.
+    """
 
     layer: str
     name: str
@@ -342,6 +348,17 @@ TABLES: tuple[TableSpec, ...] = (
         key=("transaction_id", "subject_kind"),
         upstream=("bronze.decisions",),
         stream="gold",
+        owner="team:fraud",
+        partition_by=("event_date",),
+    ),
+    TableSpec(
+        layer="gold",
+        name="recomputed_decisions",
+        description="Decisions made again from silver, by day: by a new rule set, or to prove the stream right",
+        columns=(*DECISION_COLUMNS, EVENT_DATE),
+        key=("transaction_id", "subject_kind"),
+        upstream=("silver.transactions", "silver.labels", "silver.account_events"),
+        stream=BATCH,
         owner="team:fraud",
         partition_by=("event_date",),
     ),

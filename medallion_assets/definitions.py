@@ -4,6 +4,7 @@ import dagster as dg
 
 from fraud_domain.settings import Settings
 from fraud_domain.topics import TOPICS
+from medallion_assets.defs.history import definitions as history
 from medallion_assets.defs.quality import definitions as quality
 from medallion_assets.defs.streams import definitions as streams
 from medallion_assets.platform import Platform
@@ -22,6 +23,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         ),
         streams.definitions(settings),
         quality.definitions(settings),
+        history.definitions(settings),
     )
 
 

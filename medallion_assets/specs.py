@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import TABLES, Column, Store, TableSpec, location
+from fraud_domain.tables import BATCH, TABLES, Column, Store, TableSpec, location
 from fraud_domain.topics import FRAUD_ALERTS, FRAUD_DECISIONS, TRANSACTIONS, TopicSpec
 
 _KINDS = {Store.DELTA: {"deltalake", "spark"}, Store.POSTGRES: {"postgres", "table"}}
@@ -45,7 +45,7 @@ def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:
 
 
 def table_asset(spec: TableSpec, settings: Settings) -> dg.AssetSpec:
-    """A table that a stream writes, as an external asset: Dagster observes it and never runs it."""
+    """A table as an asset; one that a stream writes is external: Dagster observes it and never runs it."""
     policy = None
     if spec.fresh_within_minutes:
         warn = timedelta(minutes=spec.fresh_within_minutes)
@@ -65,11 +65,11 @@ def table_asset(spec: TableSpec, settings: Settings) -> dg.AssetSpec:
             "dagster/table_name": spec.full_name,
             "dagster/uri": uri,
             "key": ", ".join(spec.key),
-            "written by": f"stream {spec.stream}",
+            "written by": "batch jobs" if spec.stream == BATCH else f"stream {spec.stream}",
         },
     )
 
 
 def layer_assets(layer: str, settings: Settings) -> list[dg.AssetSpec]:
-    """The assets of one layer, in registry order."""
-    return [table_asset(spec, settings) for spec in TABLES if spec.layer == layer]
+    """What streams write of one layer, in registry order."""
+    return [table_asset(spec, settings) for spec in TABLES if spec.layer == layer and spec.stream != BATCH]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as DeltaLog
@@ -143,3 +144,18 @@ def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Ad
             .whenNotMatchedInsertAll()
             .execute()
         )
+
+
+def replace_days(frame: DataFrame, lake_root: str, spec: TableSpec, start: date, end: date) -> int:
+    """Replace the days from `start` to before `end` in one commit; returns how many rows the new version added."""
+    path = location(lake_root, spec)
+    (
+        frame.select(*spec.column_names)
+        .write.format("delta")
+        .mode("overwrite")
+        .option("replaceWhere", f"event_date >= DATE'{start}' AND event_date < DATE'{end}'")
+        .save(path)
+    )
+    newest = DeltaTable.forPath(frame.sparkSession, path).history(1).select("operationMetrics").collect()
+    metrics = newest[0]["operationMetrics"] if newest else {}
+    return int(metrics.get("numOutputRows", 0))

@@ -91,14 +91,14 @@ class RuleBook:
             if self._recorded:
                 self._activation = _activation_of(connection, self.query, generation)
             else:
-                newest = _newest(connection)
-                if newest is None:
+                published = newest(connection)
+                if published is None:
                     raise NoRuleSetError("no rule set was ever published; run `medallion rules publish`")
-                self._activation, version = newest
+                self._activation, version = published
                 self.plan = [(0, version)]
             # A batch under way at the crash may still need the last but one.
             self.plan = self.plan[-2:]
-            texts = {version: _texts(connection, version) for _, version in self.plan}
+            texts = {version: texts_of(connection, version) for _, version in self.plan}
         for version, content in texts.items():
             _ship(spark, self.folder, version, content)
         self._tell(spark)
@@ -114,11 +114,11 @@ class RuleBook:
             if not self._recorded:
                 self._record(connection, batch.generation, batch.batch_id)
                 self._recorded = True
-            newest = _newest(connection)
-            if newest is None or newest[0] <= self._activation:
+            published = newest(connection)
+            if published is None or published[0] <= self._activation:
                 return
-            self._activation, version = newest
-            texts = _texts(connection, version)
+            self._activation, version = published
+            texts = texts_of(connection, version)
             self._record(connection, batch.generation, batch.batch_id + 1)
         _ship(spark, self.folder, version, texts)
         self.plan = [*self.plan[-1:], (batch.batch_id + 1, version)]
@@ -135,7 +135,8 @@ class RuleBook:
         spark.sparkContext.setLocalProperty(PLAN, json.dumps(self.plan))
 
 
-def _newest(connection: psycopg.Connection[Any]) -> tuple[int, str] | None:
+def newest(connection: psycopg.Connection[Any]) -> tuple[int, str] | None:
+    """Activation and version of the rule set published last."""
     row = connection.execute(
         "SELECT activation_id, version FROM fraud.rule_activations ORDER BY activation_id DESC LIMIT 1"
     ).fetchone()
@@ -160,10 +161,15 @@ def _activation_of(connection: psycopg.Connection[Any], query: str, generation: 
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def _texts(connection: psycopg.Connection[Any], version: str) -> dict[str, str]:
+def texts_of(connection: psycopg.Connection[Any], version: str) -> dict[str, str]:
+    """The rule files of a published version, by name.
+
+    Raises:
+        NoRuleSetError: it was never published.
+    """
     row = connection.execute("SELECT texts FROM fraud.rule_versions WHERE version = %s", (version,)).fetchone()
     if row is None:
-        raise RuntimeError(f"rule set {version} was activated but is not in fraud.rule_versions")
+        raise NoRuleSetError(f"rule set {version} is not in fraud.rule_versions; `medallion rules history` lists them")
     return dict(row[0])
 
 

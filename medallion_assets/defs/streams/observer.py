@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud_domain.tables import TableSpec, delta_tables, postgres_tables
+from fraud_domain.tables import BATCH, TableSpec, delta_tables, postgres_tables
 from medallion_assets.platform import Platform
 from medallion_assets.specs import asset_key, column_schema
 
@@ -101,6 +101,8 @@ def observe_all(
     """The materializations that are due, and the cursor after them."""
     events, after = [], {name: dict(seen) for name, seen in cursor.items()}
     for spec in (*delta_tables(), *postgres_tables()):
+        if spec.stream == BATCH:
+            continue  # its own run reports it
         observed = observe_delta(platform, spec) if spec in delta_tables() else observe_postgres(platform, spec)
         if observed is None:
             continue

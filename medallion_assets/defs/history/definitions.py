@@ -1,0 +1,79 @@
+"""The asset `gold/recomputed_decisions`, a day a partition, its check, job and schedule."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import dagster as dg
+
+from fraud_domain.settings import PROJECT_ROOT, Settings
+from fraud_domain.tables import table
+from medallion_assets.defs.history.reconcile import reconciled
+from medallion_assets.defs.quality.lake_sql import lake_sql
+from medallion_assets.platform import Platform
+from medallion_assets.specs import asset_key, table_asset
+
+RECOMPUTED = table("gold.recomputed_decisions")
+CHECK = "stream_equals_batch"
+DAYS = dg.DailyPartitionsDefinition(start_date="2020-01-01")
+_MAX_SECONDS = 6 * 3600
+_HOUR = 2
+
+
+def command(day: date) -> list[str]:
+    """The Spark job that decides one day again."""
+    script = PROJECT_ROOT / "spark_jobs" / "medallion_gold.py"
+    return ["nice", "-n", "10", sys.executable, str(script), "--from", str(day), "--to", str(day + timedelta(days=1))]
+
+
+def run_job(context: dg.AssetExecutionContext, argv: list[str]) -> None:
+    """Run a batch job, its own lines in the log of the run.
+
+    Raises:
+        dg.Failure: it failed; tells its last line.
+    """
+    last = ""
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        for line in process.stderr or ():
+            if line[:2] == "20" and "Z " in line:
+                last = line.split("Z ", 1)[1].strip()
+                context.log.info(last)
+    if process.returncode:
+        raise dg.Failure(f"the job ended with exit code {process.returncode}: {last or 'it said nothing'}")
+
+
+def definitions(settings: Settings) -> dg.Definitions:
+    """The asset with its check, and the schedule that does yesterday."""
+    key = asset_key(RECOMPUTED.full_name)
+
+    @dg.multi_asset(
+        name="recomputed_decisions",
+        specs=[table_asset(RECOMPUTED, settings)],
+        check_specs=[dg.AssetCheckSpec(CHECK, asset=key, description=reconciled.__doc__)],
+        partitions_def=DAYS,
+        op_tags={"dagster/priority": "-1"},
+        retry_policy=dg.RetryPolicy(max_retries=1, delay=60),
+    )
+    def recomputed(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        day = date.fromisoformat(context.partition_key)
+        run_job(context, command(day))
+        with lake_sql(platform) as lake:
+            finding = reconciled(lake, day)
+        yield dg.MaterializeResult(asset_key=key, metadata={**finding.figures, "finding": finding.text})
+        yield finding.result(key, CHECK)
+
+    job = dg.define_asset_job(
+        "recompute_day",
+        selection=dg.AssetSelection.assets(recomputed),
+        description="Decide a day again from silver and compare with what the stream decided; backfill any days",
+        partitions_def=DAYS,
+        executor_def=dg.in_process_executor,
+        tags={"dagster/max_runtime": str(_MAX_SECONDS), "dagster/max_retries": "0"},
+    )
+    schedule = dg.build_schedule_from_partitioned_job(
+        job, name="recompute_yesterday", hour_of_day=_HOUR, default_status=dg.DefaultScheduleStatus.RUNNING
+    )
+    return dg.Definitions(assets=[recomputed], jobs=[job], schedules=[schedule])

@@ -1,0 +1,74 @@
+"""What all batch jobs share: a Spark session, the arguments of a span of days, the rule set to judge by."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import psycopg
+from pyspark.sql import SparkSession
+
+from fraud_domain.rules import RuleError, load_texts, read_texts
+from fraud_domain.settings import MissingSecretError, Settings
+from spark_jobs.rule_sets import NoRuleSetError, RuleSet, newest, texts_of
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+Job = Callable[[SparkSession, Settings, argparse.Namespace], None]
+_USER_ERRORS = (NoRuleSetError, RuleError, MissingSecretError, FileNotFoundError, psycopg.OperationalError)
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """A span of event dates, UTC; `end` is not part of it."""
+
+    start: date
+    end: date
+
+
+def parse_day(text: str) -> date:
+    """A date as `YYYY-MM-DD`.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a day such as 2026-11-24") from None
+
+
+def say(message: str) -> None:
+    """One line on the log of the job."""
+    print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {message}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def main(name: str, parser: argparse.ArgumentParser, job: Job, arguments: Sequence[str] | None = None) -> int:
+    """Run a batch job; 0 = done, 1 = failed with one line that says why."""
+    chosen = parser.parse_args(arguments)
+    spark = SparkSession.builder.appName(f"medallion-{name}").getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        job(spark, Settings(), chosen)
+    except _USER_ERRORS as error:
+        say(f"{name}: {error}")
+        return EXIT_FAILED
+    finally:
+        spark.stop()
+    return 0
+
+
+def rule_set(settings: Settings, version: str | None = None) -> RuleSet:
+    """A published rule set: `version`, the newest one, or with `directory` the files of the rules directory.
+
+    Raises:
+        NoRuleSetError: it was not published.
+    """
+    if version == "directory":
+        texts = read_texts(settings.rules.directory)
+        return RuleSet(load_texts(texts).version, tuple(texts.items()))
+    with psycopg.connect(**settings.postgres_parameters("fraud_reader")) as connection:
+        wanted = version or (newest(connection) or (0, ""))[1]
+        if not wanted:
+            raise NoRuleSetError("no rule set was ever published; run `medallion rules publish`")
+        return RuleSet(wanted, tuple(texts_of(connection, wanted).items()))
