@@ -85,8 +85,10 @@ class Adopter:
     async def run(self) -> None:
         """Adopt for ever."""
         while True:
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), _IDLE_SECONDS)
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._awake.wait()
             self._awake.clear()
             try:
                 await self.round()

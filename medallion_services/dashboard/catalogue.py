@@ -1,9 +1,12 @@
 """Names of rules and typologies for people, from the rule files in force."""
 
+import logging
 from dataclasses import dataclass
 
-from fraud_domain.rules import load_catalogue
+from fraud_domain.rules import RuleError, load_catalogue
 from fraud_domain.settings import Settings
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,13 @@ class Names:
 def load_names(settings: Settings) -> Names:
     """Read the rule files; takes a second, so it is done in a thread and kept.
 
-    Raises:
-        fraud_domain.rules.RuleError: the rule files are wrong.
+    Files that somebody is editing must not take the desk away from everybody: then rules go by their ids.
     """
-    catalogue = load_catalogue(settings.rules.directory)
+    try:
+        catalogue = load_catalogue(settings.rules.directory)
+    except RuleError as error:
+        _LOG.warning("the rule files cannot be read, rules are shown by id: %s", error)
+        return Names("unknown", {}, {})
     rules = {
         rule.id: RuleCard(
             rule.id, rule.title, rule.typology, rule.status.value, rule.weight, rule.owner, rule.rate_band

@@ -10,11 +10,13 @@ from typing import Any, LiteralString
 
 import orjson
 import psycopg
+from confluent_kafka import Producer
 from psycopg_pool import PoolTimeout
 
 from fraud_domain.contract import FraudLabel, LabelSource
 from fraud_domain.settings import Settings
 from fraud_domain.topics import FRAUD_LABELS
+from medallion_services.dashboard import message
 from medallion_services.dashboard.database import Database, Row
 
 _LOG = logging.getLogger(__name__)
@@ -61,8 +63,10 @@ class LabelRelay:
         """Send for ever; when Kafka is away, try again after a growing pause."""
         pause = _IDLE_SECONDS
         while True:
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._awake.wait()
             self._awake.clear()
             try:
                 failed = await self.round()
@@ -91,8 +95,10 @@ class LabelRelay:
         return failure
 
     def _publish(self, rows: list[Row]) -> str:
-        from confluent_kafka import Producer
-
+        try:
+            message.require_broker(self._settings.kafka_bootstrap)
+        except message.NoAnswerError as error:
+            return str(error)
         failures: list[str] = []
 
         def delivered(error: Any, _: Any) -> None:

@@ -1,5 +1,6 @@
 """The Kafka message an alert was raised on, read from its position; card numbers that slipped through are masked."""
 
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,22 @@ class Message:
     document: Mapping[str, Any]
 
 
+def require_broker(bootstrap: str) -> None:
+    """Check that something listens, since Kafka's clients take their whole timeout to find out.
+
+    Raises:
+        NoAnswerError: no bootstrap server accepts a connection.
+    """
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            with socket.create_connection((host.rpartition("//")[2].strip("[]"), int(port)), timeout=1.0):
+                return
+        except (OSError, ValueError):
+            continue
+    raise NoAnswerError(f"nothing listens at {bootstrap}")
+
+
 def masked(text: str) -> str:
     """The text with every card number replaced by stars and its last four digits."""
     for number in set(find_card_numbers(text)):
@@ -49,6 +66,7 @@ def read(settings: Settings, positions: Iterable[Position]) -> dict[Position, Me
     Raises:
         NoAnswerError: the broker does not answer.
     """
+    require_broker(settings.kafka_bootstrap)
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka_bootstrap,

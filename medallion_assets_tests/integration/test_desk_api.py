@@ -1,0 +1,409 @@
+"""The API of the desk on a real PostgreSQL: work, locking, roles, forgery, limits, export, live events."""
+
+import asyncio
+import csv
+import io
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from fraud_domain.settings import Settings
+from medallion_assets_tests.integration import desk
+from medallion_assets_tests.integration.conftest import fresh_settings, running
+from medallion_services.dashboard.access import ACCESS, RANK, Role
+from medallion_services.dashboard.passwords import new_token, token_hash
+from medallion_services.embedded import postgres
+from medallion_services.embedded.stack import prepare_database
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Settings]:
+    with fresh_settings() as settings, running(settings, postgres.component(settings)):
+        prepare_database(settings)
+        for role in Role:
+            desk.add_user(settings, f"{role}-user", role)
+        yield settings
+
+
+@asynccontextmanager
+async def api(settings: Settings, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application without login."""
+    async with desk.running(desk.with_dashboard(settings)) as app, desk.client(app, **headers) as http:
+        yield http
+
+
+def add_token(settings: Settings, role: Role, user: str | None = None, days: int = 1) -> str:
+    """A bearer token of a user."""
+    made = new_token("mdl_")
+    with desk.database(settings, "fraud_owner") as connection:
+        connection.execute(
+            "INSERT INTO fraud.api_tokens (user_name, label, token_hash, role, expires_at)"
+            " VALUES (%s, 'test', %s, %s, clock_timestamp() + %s * interval '1 day')",
+            (user or f"{role}-user", token_hash(made), role, days),
+        )
+    return made
+
+
+def test_an_alert_is_taken_worked_on_closed_and_its_history_tells_so(server: Settings) -> None:
+    alert_id = desk.add_alert(server)
+
+    async def scenario() -> dict[str, Any]:
+        async with api(server) as http:
+            path = f"/api/v1/alerts/{alert_id}"
+            taken = (await http.post(f"{path}/assign", json={"version": 1, "assigned_to": "local"})).json()
+            assert (taken["status"], taken["assigned_to"], taken["version"]) == ("in_review", "local", 2)
+            assert (await http.post(f"{path}/notes", json={"text": "called the customer"})).status_code == 201
+            move = {"version": 2, "status": "waiting_customer", "note": "no answer yet"}
+            assert (await http.post(f"{path}/transition", json=move)).json()["status"] == "waiting_customer"
+            closing = {"version": 3, "disposition": "confirmed_fraud", "note": "it was not them"}
+            assert (await http.post(f"{path}/close", json=closing)).json()["disposition"] == "confirmed_fraud"
+            return dict((await http.get(path)).json())
+
+    document = desk.run(scenario())
+    actions = [event["action"] for event in reversed(document["trail"])]
+    assert actions == ["moved", "noted", "moved", "closed"]
+    assert document["alert"]["reasons"][0]["text"].startswith("PIX of 14,300.00 BRL")
+    assert document["alert"]["offset"] is not None
+
+
+def test_the_second_of_two_analysts_is_told_who_was_faster(server: Settings) -> None:
+    alert_id = desk.add_alert(server)
+
+    async def scenario() -> tuple[httpx.Response, httpx.Response]:
+        async with api(server) as http:
+            close = f"/api/v1/alerts/{alert_id}/close"
+            first = await http.post(close, json={"version": 1, "disposition": "verified"})
+            return first, await http.post(close, json={"version": 1, "disposition": "confirmed_fraud"})
+
+    first, second = desk.run(scenario())
+    assert first.status_code == 200
+    assert second.status_code == 409
+    problem = second.json()
+    assert second.headers["content-type"] == "application/problem+json"
+    assert (problem["code"], problem["changed_by"], problem["version"]) == ("changed_meanwhile", "local", 2)
+    assert "changed by local at" in problem["detail"]
+
+
+def test_of_many_at_once_exactly_one_wins(server: Settings) -> None:
+    alert_id = desk.add_alert(server)
+
+    async def scenario() -> list[int]:
+        async with api(server) as http:
+            body = {"version": 1, "status": "in_review"}
+            path = f"/api/v1/alerts/{alert_id}/transition"
+            answers = await asyncio.gather(*(http.post(path, json=body) for _ in range(12)))
+            return sorted(answer.status_code for answer in answers)
+
+    assert desk.run(scenario()) == [200] + [409] * 11
+
+
+def test_an_illegal_move_says_what_is_allowed(server: Settings) -> None:
+    alert_id = desk.add_alert(server)
+
+    async def scenario() -> httpx.Response:
+        async with api(server) as http:
+            body = {"version": 1, "status": "escalated"}
+            return await http.post(f"/api/v1/alerts/{alert_id}/transition", json=body)
+
+    answer = desk.run(scenario())
+    assert answer.status_code == 409
+    assert "from new it can go to in_review, closed" in answer.json()["detail"]
+
+
+def test_pages_by_key_bring_every_alert_once(server: Settings) -> None:
+    made = {desk.add_alert(server, customer_id="paged", typology="paging", score=50.0 + n % 3) for n in range(23)}
+
+    async def scenario(sort: str) -> list[str]:
+        seen, cursor = [], ""
+        async with api(server) as http:
+            while True:
+                query = {"typology": "paging", "sort": sort, "limit": 5, "cursor": cursor}
+                found = (await http.get("/api/v1/alerts", params=query)).json()
+                seen += [each["alert_id"] for each in found["alerts"]]
+                cursor = found["next_cursor"]
+                if not cursor:
+                    return seen
+
+    for sort in ("score", "newest", "oldest", "value"):
+        seen = desk.run(scenario(sort))
+        assert len(seen) == len(set(seen)) == 23
+        assert set(seen) == made
+
+
+def test_a_case_is_assigned_and_closed_as_a_whole(server: Settings) -> None:
+    ids = [desk.add_alert(server, customer_id="case-of-three") for _ in range(3)]
+    desk.adopt(server)
+
+    async def scenario() -> tuple[dict[str, Any], int]:
+        async with api(server) as http:
+            case_id = (await http.get(f"/api/v1/alerts/{ids[0]}")).json()["alert"]["case_id"]
+            path = f"/api/v1/cases/{case_id}"
+            body = {"version": 1, "assigned_to": "analyst-user"}
+            assert (await http.post(f"{path}/assign", json=body)).status_code == 204
+            assert (await http.post(f"{path}/assign", json=body)).status_code == 409
+            closing = {"version": 2, "disposition": "confirmed_fraud"}
+            assert (await http.post(f"{path}/close", json=closing)).json() == {"closed": 3}
+            stale = await http.post(f"{path}/close", json=closing)
+            return (await http.get(path)).json(), stale.status_code
+
+    document, stale = desk.run(scenario())
+    assert document["case"]["status"] == "closed"
+    assert {each["assigned_to"] for each in document["alerts"]} == {"analyst-user"}
+    assert stale == 409
+
+
+def test_work_is_given_to_analysts_of_the_desk_only(server: Settings) -> None:
+    alert_id = desk.add_alert(server)
+
+    async def scenario(name: str) -> int:
+        async with api(server) as http:
+            body = {"version": 1, "assigned_to": name}
+            return (await http.post(f"/api/v1/alerts/{alert_id}/assign", json=body)).status_code
+
+    assert [desk.run(scenario(name)) for name in ("nobody", "viewer-user", "analyst-user")] == [422, 422, 200]
+
+
+def test_snoozes_are_made_listed_and_ended(server: Settings) -> None:
+    async def scenario() -> list[int]:
+        async with api(server) as http:
+            until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+            body = {"rule_id": "PIX-1", "subject_kind": "customer", "subject": "s1", "until": until, "reason": "known"}
+            made = (await http.post("/api/v1/snoozes", json=body)).json()["id"]
+            running_now = (await http.get("/api/v1/snoozes")).json()["snoozes"]
+            assert made in {each["snooze_id"] for each in running_now}
+            ended = await http.delete(f"/api/v1/snoozes/{made}")
+            again = await http.delete(f"/api/v1/snoozes/{made}")
+            past = await http.post("/api/v1/snoozes", json=body | {"until": "2020-01-01T00:00:00Z"})
+            return [ended.status_code, again.status_code, past.status_code]
+
+    assert desk.run(scenario()) == [204, 404, 422]
+
+
+def test_export_holds_every_row_and_no_formula(server: Settings) -> None:
+    evil = '=HYPERLINK("http://evil.example")'
+    for _ in range(7):
+        desk.add_alert(server, typology="exported", customer_id=evil)
+
+    async def scenario() -> httpx.Response:
+        async with api(server) as http:
+            return await http.get("/api/v1/alerts.csv", params={"typology": "exported", "limit": 2})
+
+    answer = desk.run(scenario())
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len({row["alert_id"] for row in rows}) == 7
+    assert {row["customer_id"] for row in rows} == {"'" + evil}
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def sample(path: str, alert_id: str) -> str:
+    return path.format(alert_id=alert_id, case_id=1, snooze_id=1, name="level")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_each_role_may_use_its_routes_and_no_other(server: Settings, role: Role) -> None:
+    """Every route with a token of each role: 403 exactly where the table says so, whatever else is wrong."""
+    alert_id = desk.add_alert(server)
+    token = add_token(server, role)
+
+    async def scenario() -> dict[tuple[str, str], int]:
+        settings = desk.with_dashboard(server, auth=True)
+        async with desk.running(settings) as app, desk.client(app, authorization=f"Bearer {token}") as http:
+            found = {}
+            for method, path in ACCESS:
+                if path == "/api/v1/events":
+                    continue
+                answer = await http.request(method, sample(path, alert_id), json={} if method == "POST" else None)
+                found[method, path] = answer.status_code
+            return found
+
+    for (method, path), status in desk.run(scenario()).items():
+        allowed = RANK[role] >= RANK[ACCESS[method, path]]
+        assert (status != 403) == allowed, f"{role} {method} {path}: {status}"
+        assert status != 401
+        assert status < 500 or path.endswith("/message"), f"{method} {path}: {status}"
+
+
+def test_nothing_is_answered_without_a_login_but_the_health_check(server: Settings) -> None:
+    alert_id = desk.add_alert(server)
+
+    async def scenario() -> None:
+        async with desk.running(desk.with_dashboard(server, auth=True)) as app, desk.client(app) as http:
+            for method, path in ACCESS:
+                address = sample(path, alert_id)
+                assert (await http.request(method, address)).status_code == 401, f"{method} {path}"
+                broken = await http.request(method, address, content="{", headers={"content-type": "application/json"})
+                assert broken.status_code == 401, "nothing of a request is read before its sender is known"
+                if method == "GET" and not path.startswith("/api/"):
+                    page = await http.get(address, headers={"accept": "text/html"})
+                    assert page.status_code == 303
+                    assert page.headers["location"].startswith("/login?next=")
+            assert (await http.get("/nothing-here")).status_code == 401
+            assert (await http.get("/health")).json()["status"] == "ok"
+            for bad in ("mdl_wrong", "", "x" * 5000):
+                wrong = await http.get("/api/v1/me", headers={"authorization": f"Bearer {bad}"})
+                assert wrong.status_code == 401
+
+    desk.run(scenario())
+
+
+def test_a_session_ends_with_logout_a_new_password_or_a_lock(server: Settings) -> None:
+    desk.add_user(server, "leaving", "analyst")
+
+    async def scenario() -> None:
+        async with desk.running(desk.with_dashboard(server, auth=True)) as app, desk.client(app) as http:
+            wrong = await http.post("/login", data={"user": "leaving", "password": "not it at all"})
+            nobody = await http.post("/login", data={"user": "not-there", "password": "not it at all"})
+            assert (wrong.status_code, nobody.status_code) == (401, 401)
+            assert wrong.text.replace("leaving", "") == nobody.text.replace("not-there", "")
+            csrf = await desk.log_in(http, "leaving")
+            assert (await http.get("/api/v1/me")).json() == {"name": "leaving", "role": "analyst", "via": "session"}
+            kept = dict(http.cookies)
+            assert (await http.post("/logout", headers={"x-csrf-token": csrf})).status_code == 204
+            http.cookies.update(kept)
+            assert (await http.get("/api/v1/me")).status_code == 401, "the old cookie is worth nothing"
+            http.cookies.clear()
+            await desk.log_in(http, "leaving")
+            with desk.database(server, "fraud_owner") as connection:
+                connection.execute("UPDATE fraud.users SET enabled = false WHERE user_name = 'leaving'")
+            assert (await http.get("/api/v1/me")).status_code == 401
+
+    desk.run(scenario())
+
+
+def test_a_token_ends_and_never_exceeds_its_user(server: Settings) -> None:
+    expired = add_token(server, Role.ADMIN, days=-1)
+    more = add_token(server, Role.ADMIN, user="viewer-user")
+
+    async def scenario() -> tuple[int, str]:
+        async with desk.running(desk.with_dashboard(server, auth=True)) as app, desk.client(app) as http:
+            gone = await http.get("/api/v1/me", headers={"authorization": f"Bearer {expired}"})
+            me = await http.get("/api/v1/me", headers={"authorization": f"Bearer {more}"})
+            return gone.status_code, me.json()["role"]
+
+    assert desk.run(scenario()) == (401, "viewer")
+
+
+def test_forged_requests_are_refused(server: Settings) -> None:
+    alert_id = desk.add_alert(server)
+    path = f"/api/v1/alerts/{alert_id}/notes"
+
+    async def scenario() -> None:
+        async with desk.running(desk.with_dashboard(server, auth=True)) as app, desk.client(app) as http:
+            csrf = await desk.log_in(http, "analyst-user")
+
+            async def post(**headers: str) -> int:
+                named = {name.replace("_", "-"): value for name, value in headers.items()}
+                return (await http.post(path, json={"text": "x"}, headers=named)).status_code
+
+            assert await post() == 403
+            assert await post(x_csrf_token="guess") == 403
+            assert await post(x_csrf_token=csrf) == 201
+            assert await post(x_csrf_token=csrf, origin="https://evil.example") == 403
+            assert await post(x_csrf_token=csrf, sec_fetch_site="cross-site") == 403
+            assert await post(x_csrf_token=csrf, origin="http://127.0.0.1", sec_fetch_site="same-origin") == 201
+            login = await http.post("/login", data={"user": "a", "password": "b"}, headers={"origin": "https://evil"})
+            assert login.status_code == 403
+
+    desk.run(scenario())
+
+
+def test_without_login_a_foreign_page_or_name_still_gets_nowhere(server: Settings) -> None:
+    alert_id = desk.add_alert(server)
+    path = f"/api/v1/alerts/{alert_id}/notes"
+
+    async def scenario() -> None:
+        async with api(server) as http:
+            assert (await http.get("/", headers={"host": "rebound.example"})).status_code == 400
+            for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "same-origin"}):
+                assert (await http.post(path, json={"text": "x"}, headers=headers)).status_code == 403
+            assert (await http.post(path, json={"text": "a script on this machine"})).status_code == 201
+
+    desk.run(scenario())
+
+
+def test_a_client_that_asks_too_often_is_told_when_to_come_back(server: Settings) -> None:
+    async def scenario() -> tuple[list[int], str, list[int]]:
+        settings = desk.with_dashboard(server, requests_per_minute=20)
+        async with desk.running(settings) as app, desk.client(app) as http:
+            answers = [await http.get("/api/v1/me") for _ in range(8)]
+            health = [(await http.get("/health")).status_code for _ in range(8)]
+            return [a.status_code for a in answers], answers[-1].headers.get("retry-after", ""), health
+
+    statuses, retry_after, health = desk.run(scenario())
+    assert statuses == [200] * 5 + [429] * 3
+    assert int(retry_after) >= 1
+    assert health == [200] * 8
+
+
+def test_passwords_cannot_be_tried_by_the_hundred(server: Settings) -> None:
+    async def scenario() -> list[int]:
+        async with desk.running(desk.with_dashboard(server, auth=True)) as app, desk.client(app) as http:
+            form = {"user": "admin-user", "password": "guess guess guess"}
+            return [(await http.post("/login", data=form)).status_code for _ in range(12)]
+
+    assert set(desk.run(scenario())[10:]) == {429}
+
+
+def test_every_answer_carries_the_security_headers(server: Settings) -> None:
+    async def scenario() -> None:
+        async with api(server) as http:
+            for path in ("/", "/api/v1/me", "/health", "/static/app.js", "/nothing", "/api/v1/alerts?limit=x"):
+                headers = (await http.get(path)).headers
+                assert "script-src 'self'" in headers["content-security-policy"], path
+                assert headers["x-content-type-options"] == "nosniff"
+                assert headers["x-frame-options"] == "DENY"
+                assert headers["cache-control"] in ("no-store", "no-cache")
+
+    desk.run(scenario())
+
+
+def test_every_page_speaks_both_languages(server: Settings) -> None:
+    desk.adopt(server)
+    alert_id = desk.add_alert(server)
+    desk.adopt(server)
+
+    async def scenario() -> None:
+        async with api(server) as http:
+            for method, path in ACCESS:
+                if method != "GET" or path.startswith("/api/"):
+                    continue
+                english = await http.get(sample(path, alert_id), headers={"accept-language": "en"})
+                portuguese = await http.get(sample(path, alert_id), headers={"accept-language": "pt-BR"})
+                assert (english.status_code, portuguese.status_code) == (200, 200), path
+                assert '<html lang="pt"' in portuguese.text
+                assert "Visão geral" in portuguese.text
+                assert "Overview" in english.text
+
+    desk.run(scenario())
+
+
+def test_an_event_reaches_a_client_within_a_second_of_the_commit(server: Settings) -> None:
+    async def scenario() -> tuple[float, dict[str, Any]]:
+        async with desk.running(desk.with_dashboard(server)) as app:
+            hub = app.state.desk.hub
+            events = hub.subscribe()
+            await anext(events)
+            while (await anext(events)).name != "reset":
+                pass
+            await asyncio.to_thread(desk.add_alert, server)
+            committed = time.monotonic()
+            while (event := await asyncio.wait_for(anext(events), 5)).name != "alerts":
+                pass
+            took = time.monotonic() - committed
+            async with desk.client(app) as http:
+                newest = (await http.get("/api/v1/alerts", params={"sort": "newest", "limit": 1})).json()["alerts"][0]
+                body = {"version": newest["version"], "status": "in_review"}
+                await http.post(f"/api/v1/alerts/{newest['alert_id']}/transition", json=body)
+            while (event := await asyncio.wait_for(anext(events), 5)).name != "desk":
+                pass
+            return took, {"alert": newest["alert_id"], "event": event.data}
+
+    took, told = desk.run(scenario())
+    assert took < 1.0
+    assert told["alert"] in told["event"]
+    assert '"by": "local"' in told["event"]
