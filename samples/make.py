@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraud_domain.cards import TokenKey
+from fraud_domain.settings import PROJECT_ROOT
 from fraud_domain.topics import TRANSACTIONS
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 from medallion_services.mapping.model import json_schema
 
 DIRECTORY = Path(__file__).resolve().parent
+BASELINE = "baseline_rules/amount_and_velocity.yaml"
 EUROPEAN, SIMULATED, SCHEMA = "european_cards.csv.gz", "simulated_cards.parquet", "mapping.schema.json"
 ROWS = 3_000
 _DAYS, _CUSTOMERS = 40, 150
@@ -160,9 +163,31 @@ def simulated(seed: int = 12) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
+_BASELINE_HEAD = """# yaml-language-server: $schema=../../rules/rules.schema.json
+# What many systems start with: amount and velocity alone, copied from the catalogue, to compare with.
+typology:
+  id: amount_and_velocity
+  title: Unusual amount or pace
+  combine: noisy_or
+  owner: team:fraud
+  description: The yardstick of `medallion backtest --against samples/baseline_rules`.
+
+rules:
+"""
+
+
+def baseline(catalogue_file: str) -> str:
+    """The rules of amount and velocity, as they stand in the text of `rules/stolen_card.yaml`."""
+    _, *rules = re.split(r"^(?=  - id: )", catalogue_file, flags=re.MULTILINE)
+    wanted = [rule.rstrip() for rule in rules if rule.split()[2] in ("AMT-1", "VEL-1", "VEL-2")]
+    return _BASELINE_HEAD + "\n\n".join(wanted) + "\n"
+
+
 def write_all(directory: Path) -> list[Path]:
     """Write every file that is made, and say which."""
     (directory / EUROPEAN).write_bytes(european())
     pq.write_table(simulated(), directory / SIMULATED, compression="zstd")
     (directory / SCHEMA).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
-    return [directory / name for name in (EUROPEAN, SIMULATED, SCHEMA)]
+    rules = (PROJECT_ROOT / "rules" / "stolen_card.yaml").read_text(encoding="utf-8")
+    (directory / BASELINE).write_text(baseline(rules), encoding="utf-8")
+    return [directory / name for name in (EUROPEAN, SIMULATED, SCHEMA, BASELINE)]

@@ -96,12 +96,10 @@ class MappingFile(Part):
         known = set(MAPPED_FIELDS)
         for name in self.fields.keys() & self.constants.keys():
             raise ValueError(f"'{name}' is both a field and a constant")
-        missing = [
-            name
-            for name, info in Transaction.model_fields.items()
-            if info.is_required() and name not in DERIVABLE | self.fields.keys() | self.constants.keys()
-        ]
-        if missing and not (self.fields.keys() | self.constants.keys()) - known:
+        given = self.fields.keys() | self.constants.keys() | self.defaults.keys()
+        required = [name for name, info in Transaction.model_fields.items() if info.is_required()]
+        missing = [name for name in required if name not in DERIVABLE | given]
+        if missing and not given - known:
             raise ValueError(f"the contract requires {', '.join(missing)}: add an expression or a constant")
         return self
 
