@@ -4,6 +4,7 @@ import dagster as dg
 
 from fraud_domain.settings import Settings
 from fraud_domain.topics import TOPICS
+from medallion_assets.defs.backtest import definitions as backtest
 from medallion_assets.defs.history import definitions as history
 from medallion_assets.defs.quality import definitions as quality
 from medallion_assets.defs.streams import definitions as streams
@@ -23,6 +24,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         ),
         streams.definitions(settings),
         quality.definitions(settings),
+        backtest.definitions(settings),
         history.definitions(settings),
     )
 

@@ -52,7 +52,8 @@ def test_definitions_load_in_a_fresh_interpreter_without_environment_servers_or_
     )
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout.splitlines()[-1])
-    assert said["keys"] == sorted([f"kafka/{t.name}" for t in TOPICS] + [f"{t.layer}/{t.name}" for t in TABLES])
+    tables = [f"{t.layer}/{t.name}" for t in TABLES]
+    assert said["keys"] == sorted([f"kafka/{t.name}" for t in TOPICS] + tables + ["gold/backtest_daily"])
     assert not said["pyspark"]
     assert not said["kafka"]
 

@@ -24,7 +24,7 @@ from medallion_services.backtest.worker import Share, decide_share
 from medallion_services.errors import UserError
 from medallion_services.mapping.loading import Mapping
 from medallion_services.mapping.refusal import RejectedFile
-from medallion_services.mapping.streaming import stream
+from medallion_services.mapping.streaming import quiet, stream
 
 LAKE = "lake"
 _FIRST, _LAST = -(2**60), 2**60
@@ -93,8 +93,13 @@ def run_backtest(
             options.budget,
             options.label_delay_us,
         )
-        config: dict[str, Any] = {"threads": 2, "memory_limit": "320MB", "temp_directory": directory}
+        config: dict[str, Any] = {
+            "threads": 2,
+            "memory_limit": "320MB",
+            "temp_directory": directory,
+        }
         with duckdb.connect(str(scratch / "numbers.duckdb"), config=config) as connection:
+            quiet(connection)
             metrics.prepare(connection, events, truth, frame)
             totals = metrics.totals(connection)
             if not totals["transactions"]:

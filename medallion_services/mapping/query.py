@@ -13,6 +13,7 @@ from medallion_services.mapping.loading import Mapping, closest, mapping_error
 from medallion_services.mapping.macros import macros
 from medallion_services.mapping.model import Amounts, Constant
 from medallion_services.mapping.reading import LINE
+from medallion_services.mapping.streaming import quiet
 
 LABEL_COLUMNS = ("_fraud", "_fraud_type")
 EXPRESSION_FAILED = "EXPRESSION_FAILED"
@@ -23,8 +24,15 @@ Place = tuple[str | int, ...]
 
 def mapping_connection(timezone: str | None, amounts: Amounts) -> duckdb.DuckDBPyConnection:
     """A connection with the macros, in which an expression can reach no other file and no network."""
-    connection = duckdb.connect(config={"threads": 2, "memory_limit": _MEMORY, "python_enable_replacements": False})
+    connection = duckdb.connect(
+        config={
+            "threads": 2,
+            "memory_limit": _MEMORY,
+            "python_enable_replacements": False,
+        }
+    )
     connection.execute("SET TimeZone = 'UTC'")
+    quiet(connection)
     for statement in macros(timezone, amounts):
         connection.execute(statement)
     connection.execute("SET enable_external_access = false")

@@ -119,7 +119,11 @@ class Queue:
     def __init__(self, spooled: Spooled, directory: Path, limit: int | None, until: int | None) -> None:
         """`limit`: only so many transactions, and their labels. `until`: no message after this moment (us)."""
         self._connection = duckdb.connect(
-            config={"threads": 2, "memory_limit": "256MB", "temp_directory": str(directory)}
+            config={
+                "threads": 2,
+                "memory_limit": "256MB",
+                "temp_directory": str(directory),
+            }
         )
         self._connection.read_parquet(str(spooled.path)).create_view("spooled")
         wanted = "SELECT line FROM spooled WHERE kind = 0 ORDER BY due, line LIMIT $limit"

@@ -1,0 +1,1 @@
+"""The rules judged on each day of the lake."""
