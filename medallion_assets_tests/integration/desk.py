@@ -2,13 +2,16 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+import threading
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
 import psycopg
+import uvicorn
 from fastapi import FastAPI
 from psycopg.types.json import Jsonb
 
@@ -16,6 +19,7 @@ from fraud_domain.settings import Settings
 from medallion_assets_tests.pipeline import database
 from medallion_services.dashboard.app import create_app
 from medallion_services.dashboard.passwords import hash_password
+from medallion_services.embedded.ports import free_ports
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery"
@@ -88,8 +92,9 @@ def add_user(settings: Settings, name: str, role: str) -> None:
 
 
 def with_dashboard(settings: Settings, **dashboard: Any) -> Settings:
-    """The settings with others for the dashboard."""
-    changed = settings.dashboard.model_copy(update={"requests_per_minute": 100_000} | dashboard)
+    """The settings with others for the dashboard, on a port that is free."""
+    (port,) = free_ports(1)
+    changed = settings.dashboard.model_copy(update={"requests_per_minute": 100_000, "port": port} | dashboard)
     return settings.model_copy(update={"dashboard": changed})
 
 
@@ -118,3 +123,30 @@ async def log_in(http: httpx.AsyncClient, name: str) -> str:
 def run(scenario: Coroutine[Any, Any, T]) -> T:
     """Run an asynchronous scenario to its end, within a minute."""
     return asyncio.run(asyncio.wait_for(scenario, 60))
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """The application behind a real HTTP server, in a thread of its own; yields its address."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host="127.0.0.1",
+            port=settings.dashboard.port,
+            log_level="error",
+            timeout_graceful_shutdown=1,
+        )
+    )
+    thread = threading.Thread(target=server.run, name="desk-under-test")
+    thread.start()
+    try:
+        deadline = time.monotonic() + 30
+        while not server.started:
+            assert thread.is_alive(), "the server ended while starting"
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{settings.dashboard.port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
