@@ -33,6 +33,8 @@ def mapping_connection(timezone: str | None, amounts: Amounts) -> duckdb.DuckDBP
     )
     connection.execute("SET TimeZone = 'UTC'")
     quiet(connection)
+    # It would take an expression that occurs twice out of its TRY, and one bad cell would stop the file.
+    connection.execute("SET disabled_optimizers = 'common_subexpressions'")
     for statement in macros(timezone, amounts):
         connection.execute(statement)
     connection.execute("SET enable_external_access = false")
