@@ -15,13 +15,22 @@ def _qualified(spec: TableSpec) -> sql.Composable:
     return sql.Identifier(spec.layer, spec.name)
 
 
-def _upsert(spec: TableSpec, assignments: sql.Composable) -> sql.Composed:
+def _upsert(spec: TableSpec, source: sql.Composable, assignments: sql.Composable) -> sql.Composed:
     columns = sql.SQL(", ").join(sql.Identifier(c) for c in spec.column_names)
-    values = sql.SQL(", ").join(sql.Placeholder() for _ in spec.column_names)
     key = sql.SQL(", ").join(sql.Identifier(c) for c in spec.key)
-    return sql.SQL("INSERT INTO {} AS t ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}").format(
-        _qualified(spec), columns, values, key, assignments
+    return sql.SQL("INSERT INTO {} AS t ({}) {} ON CONFLICT ({}) DO UPDATE SET {}").format(
+        _qualified(spec), columns, source, key, assignments
     )
+
+
+def _values(spec: TableSpec) -> sql.Composable:
+    return sql.SQL("VALUES ({})").format(sql.SQL(", ").join(sql.Placeholder() for _ in spec.column_names))
+
+
+def upsert(spec: TableSpec, sums: Sequence[str], source: sql.Composable) -> sql.Composed:
+    """The statement that adds the rows of `source` (VALUES or a SELECT) to a mart."""
+    added = sql.SQL(", ").join(sql.SQL("{c} = t.{c} + EXCLUDED.{c}").format(c=sql.Identifier(c)) for c in sums)
+    return _upsert(spec, source, added)
 
 
 def add_to_marts(
@@ -35,15 +44,12 @@ def add_to_marts(
         Whether the batch was new.
     """
     with psycopg.connect(**parameters) as connection, connection.transaction():
-        if not _enter(connection, batch):
+        if not enter(connection, batch):
             return False
         for spec, rule, rows in updates:
             if batch.batch_id == 0:
                 connection.execute(sql.SQL("DELETE FROM {}").format(_qualified(spec)))
-            added = sql.SQL(", ").join(
-                sql.SQL("{c} = t.{c} + EXCLUDED.{c}").format(c=sql.Identifier(c)) for c in rule.sums
-            )
-            connection.cursor().executemany(_upsert(spec, added), rows)
+            connection.cursor().executemany(upsert(spec, rule.sums, _values(spec)), rows)
     return True
 
 
@@ -52,10 +58,11 @@ def replace_in_mart(parameters: Parameters, spec: TableSpec, rows: Sequence[tupl
     measures = [c for c in spec.column_names if c not in spec.key]
     newest = sql.SQL(", ").join(sql.SQL("{c} = EXCLUDED.{c}").format(c=sql.Identifier(c)) for c in measures)
     with psycopg.connect(**parameters) as connection, connection.transaction():
-        connection.cursor().executemany(_upsert(spec, newest), rows)
+        connection.cursor().executemany(_upsert(spec, _values(spec), newest), rows)
 
 
-def _enter(connection: psycopg.Connection[tuple[Any, ...]], batch: Batch) -> bool:
+def enter(connection: psycopg.Connection[tuple[Any, ...]], batch: Batch) -> bool:
+    """Whether the batch is new to the ledger, which has it from now on."""
     cursor = connection.execute(
         "INSERT INTO fraud.batch_ledger (stream, generation, batch_id, epoch, alerts, payload_sha256)"
         " VALUES (%s, %s, %s, 0, 0, '') ON CONFLICT DO NOTHING",

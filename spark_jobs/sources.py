@@ -26,14 +26,18 @@ def kafka_stream(
     )
 
 
-def delta_stream(spark: SparkSession, settings: Settings, spec: TableSpec, max_files: int = 200) -> DataFrame:
-    """A Delta table as a stream of its appended rows; a change or a lost file stops the query."""
-    return (
-        spark.readStream.format("delta")
-        .option("failOnDataLoss", "true")
-        .option("maxFilesPerTrigger", max_files)
-        .load(location(settings.lake_root, spec))
-    )
+def delta_stream(
+    spark: SparkSession, settings: Settings, spec: TableSpec, max_files: int = 200, news_only: bool = False
+) -> DataFrame:
+    """A Delta table as a stream of its appended rows; a change or a lost file stops the query.
+
+    `news_only` reads the log from its first commit instead of the table as it is now: then history that was loaded
+    in batch before the first start, and went on to the next table already, is left out.
+    """
+    reader = spark.readStream.format("delta").option("failOnDataLoss", "true").option("maxFilesPerTrigger", max_files)
+    if news_only:
+        reader = reader.option("startingVersion", "0")
+    return reader.load(location(settings.lake_root, spec))
 
 
 def checkpoint_path(settings: Settings, stream: str, query: str) -> str:

@@ -121,7 +121,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         name = spec.name
         checkpoint = checkpoint_path(settings, SILVER.name, name)
         require_checkpoint(spark, settings, checkpoint, spec)
-        raw = delta_stream(spark, settings, table(f"bronze.{name}"))
+        raw = delta_stream(spark, settings, table(f"bronze.{name}"), news_only=True)
         rows = deduplicated(parse(raw, limits), spec.key, settings.streams.deduplicate_within)
         writer = (
             rows.writeStream.queryName(f"silver.{name}")

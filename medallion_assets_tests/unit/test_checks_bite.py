@@ -28,7 +28,7 @@ def platform(tmp_path: Path) -> Platform:
     made = Platform(Settings(data_dir=tmp_path))
     bronze = [(0, message("t1")), (1, b"broken"), (2, message("t1"))]
     write(made, "bronze.transactions", *({"offset": o, "value": v, "topic": "transactions"} for o, v in bronze))
-    write(made, "silver.transactions", {"transaction_id": "t1", "offset": 0})
+    write(made, "silver.transactions", {"transaction_id": "t1", "offset": 0, "topic": "transactions"})
     write(made, "silver.quarantine", {"offset": 1, "topic": "transactions", "reason_code": "NOT_JSON"})
     write(made, "gold.fraud_decisions", {"transaction_id": "t1", "subject_kind": "customer"})
     write(made, "gold.transaction_metrics_hour", {"dimension": "all", "transactions": 1})

@@ -1,0 +1,1 @@
+"""Messages that broke the contract: look at them, mend them, send them again."""

@@ -1,0 +1,62 @@
+"""A load's silver rows into gold: window metrics and profiles by adding, decisions by the rules.
+
+The rules see what silver holds of the days before the load as well, so that its first day is not blind.
+"""
+
+from datetime import timedelta
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from fraud_domain.settings import Settings
+from fraud_domain.tables import table
+from spark_jobs.aggregates import CUSTOMERS, MERCHANTS, METRICS, METRICS_RULE, PROFILE_RULE, profiles, window_metrics
+from spark_jobs.batch import Days, say
+from spark_jobs.history_load import Load, append_history, is_written, table_frame
+from spark_jobs.lake import Batch, ensure_table, merge_additive
+from spark_jobs.medallion_gold import DEFAULT_LOOK_BACK_DAYS, decide_all
+from spark_jobs.rule_sets import RuleSet
+
+SILVER, DECISIONS = table("silver.transactions"), table("gold.fraud_decisions")
+ONE = 1
+"""Gold takes a load as one batch. Not 0: the first batch of a stream empties the tables it adds to."""
+
+
+def metrics_batch(load: Load) -> Batch:
+    """Identity of a load's aggregates, in Delta and in the ledger of the marts."""
+    return Batch("history.metrics", load.name, ONE)
+
+
+def span_of(spark: SparkSession, settings: Settings, load: Load) -> Days | None:
+    """Event dates of a load, None when silver holds nothing of it."""
+    rows = load.of(table_frame(spark, settings.lake_root, SILVER))
+    first = rows.agg(F.min("event_date"), F.max("event_date")).collect()[0]
+    return None if first[0] is None else Days(first[0], first[1] + timedelta(days=1))
+
+
+def load_metrics(spark: SparkSession, settings: Settings, load: Load) -> None:
+    """Add the load to window metrics and profiles, each table once."""
+    lake, batch = settings.lake_root, metrics_batch(load)
+    rows = load.of(table_frame(spark, lake, SILVER))
+    outputs = [(spec, METRICS_RULE, window_metrics(rows, span)) for span, spec in METRICS.items()]
+    outputs += [(spec, PROFILE_RULE, profiles(rows, spec)) for spec in (CUSTOMERS, MERCHANTS)]
+    for spec, rule, updates in outputs:
+        ensure_table(spark, lake, spec)
+        updates.persist()
+        try:
+            merge_additive(updates, lake, spec, rule, batch)
+        finally:
+            updates.unpersist()
+        say(f"gold: {spec.full_name}")
+
+
+def load_decisions(spark: SparkSession, settings: Settings, load: Load, rules: RuleSet) -> None:
+    """Decide the load's transactions, with the days before them as history."""
+    for spec in (DECISIONS, table("silver.labels"), table("silver.account_events")):
+        ensure_table(spark, settings.lake_root, spec)
+    days = span_of(spark, settings, load)
+    if days is not None and not is_written(spark, settings.lake_root, DECISIONS, load, ONE):
+        since = days.start - timedelta(days=DEFAULT_LOOK_BACK_DAYS)
+        decisions = load.of(decide_all(spark, settings, since, days, rules))
+        append_history(decisions, settings.lake_root, DECISIONS, load, ONE)
+    say(f"gold: decisions by rule set {rules.version}")

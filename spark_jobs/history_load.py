@@ -1,0 +1,118 @@
+"""A load of history: files of transactions as JSON Lines, brought into the lake beside the streams.
+
+A load has a name made of its files, so the same files are the same load. It is cut into chunks of files; every write
+of a chunk carries `txnAppId` = history:<load>:<table> and `txnVersion` = chunk, so a load that was killed anywhere is
+run again from the start and writes only what is missing.
+
+Rows are written with `dataChange=false`: they are not news to the streams, which read the same tables.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from fraud_domain.tables import TableSpec, location
+
+TOPIC_PREFIX = "history:"
+_CHUNK_BYTES = 512 * 1024 * 1024
+SPLIT_BYTES = 128 * 1024 * 1024
+SUFFIXES = (".jsonl", ".json", ".ndjson", ".jsonl.gz", ".json.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some files of a load. `first` is the number of the first one; versions count from 1."""
+
+    version: int
+    first: int
+    files: tuple[Path, ...]
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of its files: the Kafka partition of their rows."""
+        return range(self.first, self.first + len(self.files))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A load by name, and its chunks."""
+
+    name: str
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def topic(self) -> str:
+        """What its rows have in the column `topic`."""
+        return f"{TOPIC_PREFIX}{self.name}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files, in order."""
+        return tuple(file for chunk in self.chunks for file in chunk.files)
+
+    def of(self, frame: DataFrame, chunk: Chunk | None = None) -> DataFrame:
+        """The rows of this load in a table that keeps positions, of one chunk if given."""
+        mine = frame.where(F.col("topic") == self.topic)
+        if chunk is None:
+            return mine
+        return mine.where((F.col("partition") >= chunk.first) & (F.col("partition") < chunk.first + len(chunk.files)))
+
+
+def source_files(source: Path) -> tuple[Path, ...]:
+    """The JSON Lines files of a directory, or the one file, by name.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.name.endswith(SUFFIXES))
+    if not found:
+        raise FileNotFoundError(f"no JSON Lines files ({', '.join(SUFFIXES)}) in {source}")
+    return tuple(path.resolve() for path in found)
+
+
+def plan(name: str, files: Sequence[Path], chunk_bytes: int = _CHUNK_BYTES) -> Load:
+    """Cut files into chunks of about `chunk_bytes`; a file is never cut."""
+    chunks: list[Chunk] = []
+    taken: list[Path] = []
+    first = size = 0
+    for number, file in enumerate(files):
+        if taken and size + file.stat().st_size > chunk_bytes:
+            chunks.append(Chunk(len(chunks) + 1, first, tuple(taken)))
+            taken, first, size = [], number, 0
+        taken.append(file)
+        size += file.stat().st_size
+    if taken:
+        chunks.append(Chunk(len(chunks) + 1, first, tuple(taken)))
+    return Load(name, tuple(chunks))
+
+
+def table_frame(spark: SparkSession, lake_root: str, spec: TableSpec) -> DataFrame:
+    """A table as of now."""
+    return spark.read.format("delta").load(location(lake_root, spec))
+
+
+def append_history(frame: DataFrame, lake_root: str, spec: TableSpec, load: Load, version: int) -> None:
+    """Append rows of a load in table order; a chunk that is in the table already is skipped by Delta."""
+    (
+        frame.select(*spec.column_names)
+        .write.format("delta")
+        .mode("append")
+        .option("dataChange", "false")
+        .option("txnAppId", f"{load.topic}:{spec.full_name}")
+        .option("txnVersion", version)
+        .save(location(lake_root, spec))
+    )
+
+
+def is_written(spark: SparkSession, lake_root: str, spec: TableSpec, load: Load, version: int) -> bool:
+    """Whether a chunk is in a table, by Delta's own record of it."""
+    jvm = spark._jvm
+    if jvm is None:
+        raise RuntimeError("no JVM behind this session")
+    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, location(lake_root, spec))
+    snapshot = log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
+    last = snapshot.transactions().get(f"{load.topic}:{spec.full_name}")
+    return bool(last.isDefined() and last.get() >= version)

@@ -1,0 +1,76 @@
+"""Batch job `silver`: a load's bronze rows to silver, quarantine and late rows, by the streams' own transforms.
+
+spark-submit spark_jobs/medallion_silver.py --source DIR --load NAME
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from fraud_domain.settings import Settings
+from fraud_domain.tables import table
+from spark_jobs.batch import main, say
+from spark_jobs.contract import TimeLimits, parse_transactions
+from spark_jobs.history_load import Chunk, Load, append_history, is_written, plan, source_files, table_frame
+from spark_jobs.lake import ensure_table
+from spark_jobs.medallion_bronze import BRONZE, parser
+from spark_jobs.streaming_silver import late, quarantined
+
+SILVER, QUARANTINE, LATE = (
+    table(name) for name in ("silver.transactions", "silver.quarantine", "silver.late_transactions")
+)
+
+
+def load_silver(spark: SparkSession, settings: Settings, load: Load) -> None:
+    """Write every chunk that is not in silver, quarantine and late rows yet."""
+    lake = settings.lake_root
+    for spec in (SILVER, QUARANTINE, LATE):
+        ensure_table(spark, lake, spec)
+    limits = TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
+    for chunk in load.chunks:
+        missing = [s for s in (SILVER, QUARANTINE, LATE) if not is_written(spark, lake, s, load, chunk.version)]
+        if missing:
+            raw = load.of(table_frame(spark, lake, BRONZE), chunk)
+            parsed = parse_transactions(raw, limits).persist()
+            try:
+                valid = first_ones(
+                    parsed.where(F.col("errors").isNull()), table_frame(spark, lake, SILVER), load, chunk
+                )
+                outputs = {SILVER: valid, QUARANTINE: quarantined(parsed), LATE: late(valid)}
+                for spec in missing:
+                    append_history(outputs[spec], lake, spec, load, chunk.version)
+            finally:
+                parsed.unpersist()
+        say(f"silver: chunk {chunk.version} of {len(load.chunks)}")
+
+
+def first_ones(valid: DataFrame, silver: DataFrame, load: Load, chunk: Chunk) -> DataFrame:
+    """Each transaction once: the first of the chunk, unless silver has it from an earlier chunk or another source.
+
+    Rows that this chunk itself has written are no reason to drop any: a load that is run again gives the same rows.
+    """
+    earlier = silver.where((F.col("topic") != load.topic) | (F.col("partition") < chunk.first)).select("transaction_id")
+    repeated = valid.groupBy("transaction_id").agg(F.count("*").alias("n")).where("n > 1").select("transaction_id")
+    order = Window.partitionBy("transaction_id").orderBy("partition", "offset")
+    repeats = (
+        valid.select("transaction_id", "partition", "offset")
+        .join(F.broadcast(repeated), "transaction_id")
+        .withColumn("_n", F.row_number().over(order))
+        .where("_n > 1")
+        .select("partition", "offset")
+    )
+    return valid.join(F.broadcast(repeats), ["partition", "offset"], "left_anti").join(
+        earlier, "transaction_id", "left_anti"
+    )
+
+
+def run(spark: SparkSession, settings: Settings, chosen: argparse.Namespace) -> None:
+    """The job."""
+    load_silver(spark, settings, plan(chosen.load, source_files(Path(chosen.source))))
+
+
+if __name__ == "__main__":
+    sys.exit(main("silver", parser(), run))

@@ -1,0 +1,61 @@
+"""Batch job `to_postgres`: a load's window metrics to the marts, by COPY, once.
+
+    spark-submit spark_jobs/medallion_to_postgres.py --source DIR --load NAME
+
+Only marts are written. Alerts are for what people can still act on: a load raises none, and touches no analyst's work.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from pyspark.sql import SparkSession
+
+from fraud_domain.settings import Settings
+from fraud_domain.tables import TableSpec, table
+from spark_jobs.aggregates import METRICS, METRICS_RULE, window_metrics
+from spark_jobs.batch import main, say
+from spark_jobs.history_gold import SILVER, metrics_batch
+from spark_jobs.history_load import Load, plan, source_files, table_frame
+from spark_jobs.marts import enter, upsert
+from spark_jobs.medallion_bronze import parser
+
+
+def load_marts(spark: SparkSession, settings: Settings, load: Load) -> bool:
+    """Add the load to the marts in one transaction; False when the ledger has it already."""
+    rows = load.of(table_frame(spark, settings.lake_root, SILVER))
+    with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection, connection.transaction():
+        if not enter(connection, metrics_batch(load)):
+            say("to_postgres: the marts have this load already")
+            return False
+        for span in METRICS:
+            spec = table(f"mart.transaction_metrics_{span}")
+            count = _copy(connection, spec, window_metrics(rows, span).select(*spec.column_names).toLocalIterator())
+            say(f"to_postgres: {count} rows to {spec.full_name}")
+    return True
+
+
+def _copy(connection: psycopg.Connection[tuple[object, ...]], spec: TableSpec, rows: object) -> int:
+    """COPY into a temporary table, then one upsert that adds."""
+    staging = sql.Identifier(f"staged_{spec.name}")
+    target = sql.Identifier(spec.layer, spec.name)
+    columns = sql.SQL(", ").join(sql.Identifier(c) for c in spec.column_names)
+    connection.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DROP").format(staging, target))
+    count = 0
+    with connection.cursor().copy(sql.SQL("COPY {} ({}) FROM STDIN").format(staging, columns)) as copy:
+        for row in rows:  # type: ignore[attr-defined]  # an iterator of Rows
+            copy.write_row(tuple(row))
+            count += 1
+    connection.execute(upsert(spec, METRICS_RULE.sums, sql.SQL("SELECT {} FROM {}").format(columns, staging)))
+    return count
+
+
+def run(spark: SparkSession, settings: Settings, chosen: argparse.Namespace) -> None:
+    """The job."""
+    load_marts(spark, settings, plan(chosen.load, source_files(Path(chosen.source))))
+
+
+if __name__ == "__main__":
+    sys.exit(main("to_postgres", parser(), run))
