@@ -80,7 +80,9 @@ class DeskWorld:
 
     def sink(self) -> AlertSink:
         """The alert stream's own sink."""
-        return open_sink(self.settings.postgres_parameters("fraud_writer"), "alerts", take_lease(self.settings, "alerts"))
+        return open_sink(
+            self.settings.postgres_parameters("fraud_writer"), "alerts", take_lease(self.settings, "alerts")
+        )
 
     def commit(self, sink: AlertSink, alerts: list[dict[str, Any]]) -> None:
         """Commit alerts as one batch of the stream."""
@@ -134,27 +136,30 @@ class DeskWorld:
             for key in ((hour, *each) for each in values.items()):
                 hours[key] += 1
                 volume[key] += max(row["amount"], Decimal(0))
+        rng = random.Random(SEED)
         with database(self.settings, "fraud_writer") as connection, connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO mart.transaction_metrics_hour VALUES (%s, %s, %s, 'BRL', %s, %s, 0, 0, 0, %s, 0)",
                 [(*key, count, count, volume[key]) for key, count in hours.items()],
             )
-            cursor.executemany("INSERT INTO mart.rule_metrics_daily VALUES (%s, %s, 'v', %s, %s, %s, %s)", self._rules())
+            cursor.executemany(
+                "INSERT INTO mart.rule_metrics_daily VALUES (%s, %s, 'v', %s, %s, %s, %s)", self._rules()
+            )
             cursor.executemany(
                 "INSERT INTO mart.transaction_metrics_minute VALUES (%s, 'all', 'all', 'BRL', %s, %s, %s, 0, 0, 0, 0)",
-                [(at, 1200 + 90 * (n % 5), 1150, 40 + n % 9) for n, at in enumerate(_minutes(90))],
+                [(at, rng.randrange(1150, 1290), 1150, rng.randrange(35, 60)) for at in _minutes(90)],
             )
-            for stream, pause in {"alerts": 0.5, "bronze": 10, "silver": 10, "gold": 30}.items():
+            for stream, pause in {"alerts": 1, "bronze": 7, "silver": 9, "gold": 25}.items():
                 cursor.execute(
                     "INSERT INTO fraud.stream_heartbeat (stream, application, generation, host, driver_pid, run_id,"
-                    " started_at, beat_at, state, batch_id) VALUES (%s, %s, 'g', 'here', 1, '', now(), now(),"
-                    " 'running', 4711)",
+                    " started_at, beat_at, state, batch_id) VALUES (%s, %s, 'g', 'here', 1, '', now(),"
+                    " now() + interval '10 minutes', 'running', 4711)",
                     (stream, "alerts" if stream == "alerts" else "lake"),
                 )
                 cursor.executemany(
                     "INSERT INTO fraud.stream_progress VALUES (%s, 'q', %s, %s, %s, 900, %s, %s, %s)",
                     [
-                        (stream, n, at, 1200 + 31 * (n % 7), 90 * pause + 11 * (n % 6), n % 4,
+                        (stream, n, at, rng.randrange(1150, 1290), pause * rng.randrange(80, 120), rng.randrange(4),
                          Jsonb({"state_rows": 3000 + 4 * n, "state_bytes": 2_000_000 + 3000 * n}))
                         for n, at in enumerate(_minutes(60))
                     ],

@@ -6,7 +6,7 @@ Every function blocks and is run in a thread. A table that no stream has written
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -16,12 +16,14 @@ from deltalake import DeltaTable, Schema
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, delta_tables, location, table
 
-LAST = 50
+TIMELINE_DAYS = 60
+"""How far the time line looks back: days are partitions, so older ones are not read."""
 _TIMELINE = """
 SELECT t.transaction_id, t.event_time, CAST(t.amount AS VARCHAR) AS amount, t.currency, t.type, t.channel, t.status,
        t.merchant_name, t.merchant_id, t.mcc, t.merchant_country, t.device_id, t.terminal_id, t.entry_mode,
        t.latitude, t.longitude, t.decline_reason, t.is_late
-FROM transactions t WHERE t.customer_id = $customer ORDER BY t.event_time DESC, t.transaction_id DESC LIMIT 50
+FROM transactions t WHERE t.customer_id = $customer AND t.event_date >= $day
+ORDER BY t.event_time DESC, t.transaction_id DESC LIMIT 50
 """
 _SCORES = """
 SELECT transaction_id, max(score) AS score, max_by(level, score) AS level FROM decisions
@@ -102,9 +104,10 @@ def _dicts(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[s
 
 
 def timeline(settings: Settings, customer_id: str) -> list[dict[str, Any]]:
-    """The customer's last 50 transactions, newest first, each with score, level and what became known of it."""
+    """The customer's last 50 transactions of two months, newest first, with score, level and what became known."""
     with _opened(settings, "transactions", "decisions", "labels") as connection:
-        found = _dicts(connection, _TIMELINE, {"customer": customer_id})
+        day = datetime.now(UTC).date() - timedelta(days=TIMELINE_DAYS)
+        found = _dicts(connection, _TIMELINE, {"customer": customer_id, "day": day})
         if not found:
             return []
         ids = [row["transaction_id"] for row in found]

@@ -63,17 +63,23 @@ const lines = (name, data, more = {}) => ({ name, type: "line", showSymbol: fals
 const unit = { yAxis: { type: "value" }, xAxis: clock, tooltip: { trigger: "axis" }, legend: {}, grid };
 
 // Bars can only be stacked when every series has every moment.
-function aligned(rows, name, value) {
-  const moments = [...new Set(rows.map((row) => row.at))].sort();
+function aligned(rows, name, value, width = 1) {
+  const at = (row) => Math.floor(new Date(row.at) / width) * width;
+  const moments = [...new Set(rows.map(at))].sort((a, b) => a - b);
   const series = {};
-  for (const row of rows) (series[name(row)] ??= new Map()).set(row.at, value(row));
-  return Object.fromEntries(Object.entries(series).map(([key, known]) => [key, moments.map((at) => [at, known.get(at) ?? 0])]));
+  for (const row of rows) {
+    const known = (series[name(row)] ??= new Map());
+    known.set(at(row), (known.get(at(row)) ?? 0) + value(row));
+  }
+  return Object.fromEntries(Object.entries(series).map(([key, known]) => [key, moments.map((each) => [each, known.get(each) ?? 0])]));
 }
 
 const painters = {
-  stacked: (rows) => {
+  stacked: (rows, _, period) => {
     const colours = levels();
-    const series = aligned(rows, (row) => row.level, (row) => row.alerts);
+    // A week of hours would be hairs: longer periods have wider bars.
+    const step = { "7d": 6, "30d": 24 }[period] ?? 1;
+    const series = aligned(rows, (row) => row.level, (row) => row.alerts, step * 3600000);
     return { ...unit, series: ["medium", "high", "critical"].filter((level) => series[level]).map((level) => ({
       name: t(`level.${level}`), type: "bar", stack: "all", barMaxWidth: 22, itemStyle: { color: colours[level] }, data: series[level] })) };
   },
@@ -139,5 +145,5 @@ export async function paint(element, rows) {
     draw(element, { ...unit, series: names.map((name) => lines(name, rows.filter((row) => row.stream === name && row[column] !== null).map((row) => [row.minute, row[column]]))) }, !rows.length);
     return;
   }
-  draw(element, painters[kind](rows, element.dataset.metric), !rows.length);
+  draw(element, painters[kind](rows, element.dataset.metric, element.dataset.period), !rows.length);
 }
