@@ -14,11 +14,12 @@ import pytest
 
 from fraud_domain.settings import Settings
 from medallion_assets_tests.integration import desk
-from medallion_assets_tests.integration.conftest import fresh_settings, running
+from medallion_assets_tests.pipeline import database
 from medallion_services.dashboard.access import ACCESS, RANK, Role
 from medallion_services.dashboard.passwords import new_token, token_hash
 from medallion_services.embedded import postgres
 from medallion_services.embedded.stack import prepare_database
+from medallion_services.embedded.throwaway import fresh_settings, running
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ async def api(settings: Settings, **headers: str) -> AsyncIterator[httpx.AsyncCl
 def add_token(settings: Settings, role: Role, user: str | None = None, days: int = 1) -> str:
     """A bearer token of a user."""
     made = new_token("mdl_")
-    with desk.database(settings, "fraud_owner") as connection:
+    with database(settings, "fraud_owner") as connection:
         connection.execute(
             "INSERT INTO fraud.api_tokens (user_name, label, token_hash, role, expires_at)"
             " VALUES (%s, 'test', %s, %s, clock_timestamp() + %s * interval '1 day')",
@@ -122,7 +123,7 @@ def test_pages_by_key_bring_every_alert_once(server: Settings) -> None:
         seen, cursor = [], ""
         async with api(server) as http:
             while True:
-                query = {"typology": "paging", "sort": sort, "limit": 5, "cursor": cursor}
+                query: dict[str, str | int] = {"typology": "paging", "sort": sort, "limit": 5, "cursor": cursor}
                 found = (await http.get("/api/v1/alerts", params=query)).json()
                 seen += [each["alert_id"] for each in found["alerts"]]
                 cursor = found["next_cursor"]
@@ -268,7 +269,7 @@ def test_a_session_ends_with_logout_a_new_password_or_a_lock(server: Settings) -
             assert (await http.get("/api/v1/me")).status_code == 401, "the old cookie is worth nothing"
             http.cookies.clear()
             await desk.log_in(http, "leaving")
-            with desk.database(server, "fraud_owner") as connection:
+            with database(server, "fraud_owner") as connection:
                 connection.execute("UPDATE fraud.users SET enabled = false WHERE user_name = 'leaving'")
             assert (await http.get("/api/v1/me")).status_code == 401
 

@@ -223,7 +223,7 @@ def test_snooze_hides_what_only_that_rule_raises_and_records_it_all_the_same(ser
 
     def hidden(alert_id: str) -> bool:
         row = one(server, "SELECT snoozed_until FROM fraud.alerts WHERE alert_id = %s", alert_id)
-        return row["snoozed_until"] == until
+        return bool(row["snoozed_until"] == until)
 
     assert [hidden(each) for each in (old, alone, idle, both, other)] == [True, True, True, False, False]
     with database(server, "fraud_desk") as connection, connection.transaction():

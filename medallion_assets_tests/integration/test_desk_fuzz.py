@@ -13,10 +13,10 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 
 from fraud_domain.settings import Settings
 from medallion_assets_tests.integration import desk
-from medallion_assets_tests.integration.conftest import fresh_settings, running
 from medallion_services.dashboard.access import ACCESS
 from medallion_services.embedded import postgres
 from medallion_services.embedded.stack import prepare_database
+from medallion_services.embedded.throwaway import fresh_settings, running
 
 NOT_FUZZED = {("GET", "/api/v1/events"), ("GET", "/api/v1/openapi.json")}
 """The first never ends, the second is where the schema comes from."""

@@ -108,7 +108,7 @@ def test_two_desks_send_a_label_once(postgres: Settings, kafka: Settings) -> Non
 def test_context_comes_from_the_message_at_the_alerts_position(postgres: Settings, kafka: Settings) -> None:
     from confluent_kafka import Producer
 
-    placed: list[tuple[int, int]] = []
+    placed: list[tuple[int | None, int | None]] = []
     producer = Producer({"bootstrap.servers": kafka.kafka_bootstrap})
     document = {"device_id": "dev-9", "terminal_id": "term-9", "latitude": -23.5, "longitude": -46.6, "mcc": "5732"}
     producer.produce(

@@ -21,7 +21,7 @@ DASHBOARD = Path(gate.__file__).parent
 def routes() -> set[tuple[str, str]]:
     """(method, path) of everything that the application answers."""
     found = [route for router in (*api.routers(), pages.router()) for route in router.routes]
-    return {(method, route.path) for route in found if isinstance(route, APIRoute) for method in route.methods}
+    return {(method, route.path) for route in found if isinstance(route, APIRoute) for method in route.methods or ()}
 
 
 def test_every_route_has_a_role_and_every_role_a_route() -> None:
