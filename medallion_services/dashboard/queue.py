@@ -125,7 +125,7 @@ class Page:
     next_cursor: str
 
 
-def build(wanted: Wanted, me: str, columns: LiteralString = LISTED) -> tuple[sql.Composed, dict[str, Any]]:
+def build(wanted: Wanted, me: str, columns: LiteralString = LISTED) -> tuple[sql.SQL, dict[str, Any]]:
     """The statement for one page (and one row more, to see whether there is a next), with its parameters."""
     order = wanted.order
     conditions: list[LiteralString] = [VIEWS[wanted.view]]
@@ -144,7 +144,7 @@ def build(wanted: Wanted, me: str, columns: LiteralString = LISTED) -> tuple[sql
         f"SELECT {columns} FROM fraud.alerts WHERE {where}"  # noqa: S608 - literals only, values are bound
         f" ORDER BY {order.column} {way}, alert_id {way} LIMIT %(limit)s"
     )
-    return sql.SQL(statement) + sql.SQL(""), parameters
+    return sql.SQL(statement), parameters
 
 
 async def page(database: Database, wanted: Wanted, me: str) -> Page:
@@ -169,5 +169,5 @@ _COUNTED = (View.OPEN, View.MINE, View.NEW, View.IN_REVIEW, View.ESCALATED, View
 async def counts(database: Database, me: str) -> dict[str, int]:
     """How many alerts each view holds, counted up to a limit: nobody reads the digits of 48,213."""
     parts = [_COUNT.replace("{}", VIEWS[view], 1).replace("{}", view.value, 1) for view in _COUNTED]
-    row = await database.one(sql.SQL("SELECT " + ", ".join(parts)) + sql.SQL(""), {"me": me})
+    row = await database.one("SELECT " + ", ".join(parts), {"me": me})
     return dict(row or {})
