@@ -93,6 +93,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "value_at_risk": Metric("SELECT currency, level, alerts, amount FROM mart.v_value_at_risk ORDER BY 1, 2", fresh=10),
     "queue_age": Metric("SELECT * FROM mart.v_queue_age", fresh=10),
+    "open_queue": Metric("SELECT * FROM mart.v_open_queue", fresh=10),
     "top_subjects": Metric(
         "SELECT * FROM mart.v_top_subjects ORDER BY alerts DESC, top_score DESC, subject LIMIT 20", fresh=30
     ),
@@ -144,8 +145,4 @@ async def headline(database: Database, period: str) -> Row:
     """The figures at the top of the overview."""
     row = await database.one(_HEADLINE, {"period": PERIODS[period]}) or {}
     row["volume"] = await database.rows(_VOLUME, (PERIODS[period],))
-    row["at_risk"] = await database.rows(
-        "SELECT currency, sum(alerts)::bigint AS alerts, sum(amount) AS amount FROM mart.v_value_at_risk"
-        " GROUP BY 1 ORDER BY 3 DESC"
-    )
     return row

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from medallion_services.dashboard import alert_view, boards, cases, i18n, login, people, queue, render
+from medallion_services.dashboard import alert_view, boards, cases, i18n, login, open_queue, people, queue, render
 from medallion_services.dashboard.access import Principal, Role, principal
 from medallion_services.dashboard.api.models import AlertId, Cursor, Id, Period, QueueQuery
 from medallion_services.dashboard.desk import Desk, desk
@@ -66,17 +66,18 @@ def router() -> APIRouter:
         latest = await queue.page(
             services.database, queue.Wanted(queue.View.OPEN, queue.Sort.NEWEST, limit=12), who.name
         )
-        names, headline, top, months, queue_age, truth = await asyncio.gather(
+        names, headline, top, months, waiting, truth = await asyncio.gather(
             services.names(),
             services.headline(period),
             services.metric("top_subjects", period),
             services.metric("month", period),
-            services.metric("queue_age", period),
+            services.metric("open_queue", period),
             services.metric("precision_by_level", period),
         )
         return page(
             request, "overview.html", who, names=names, headline=headline, top=top, months=months, period=period,
-            latest=latest.rows, queue_age=queue_age, precision_by_level=truth,
+            latest=latest.rows, queue_age=open_queue.by_level(waiting), at_risk=open_queue.at_risk(waiting),
+            precision_by_level=truth,
         )  # fmt: skip
 
     @found.get("/queue")

@@ -19,6 +19,7 @@ CREATE TABLE fraud.cases (
 -- One open case an entity and typology; further alerts join it.
 CREATE UNIQUE INDEX cases_one_open ON fraud.cases (subject_kind, subject, typology) WHERE status = 'open';
 CREATE INDEX cases_queue ON fraud.cases (status, top_score DESC, case_id DESC);
+CREATE INDEX cases_most ON fraud.cases (alerts DESC, case_id DESC);
 CREATE INDEX cases_recent ON fraud.cases (status, last_alert_at DESC, case_id DESC);
 
 ALTER TABLE fraud.alerts
@@ -50,7 +51,7 @@ CREATE INDEX alerts_merchant ON fraud.alerts (merchant_id, detected_at DESC) WHE
 CREATE INDEX alerts_card ON fraud.alerts (card_token, detected_at DESC) WHERE card_token IS NOT NULL;
 DROP INDEX fraud.alerts_detected;
 CREATE INDEX alerts_detected ON fraud.alerts (detected_at DESC, alert_id DESC);
-CREATE INDEX alerts_value_at_risk ON fraud.alerts (currency, level) INCLUDE (amount, snoozed_until)
+CREATE INDEX alerts_value_at_risk ON fraud.alerts (currency, level) INCLUDE (amount, snoozed_until, detected_at)
     WHERE status <> 'closed';
 
 -- What the message says beyond the alert's own columns; read once from its position in Kafka by the desk.
