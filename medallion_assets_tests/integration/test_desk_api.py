@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from fraud_domain.settings import Settings
 from medallion_assets_tests.integration import desk
 from medallion_services.dashboard.access import ACCESS, Role
+from medallion_services.database.prepare import admin_parameters
 from medallion_services.embedded import postgres
 from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.throwaway import fresh_settings, running
@@ -233,3 +235,21 @@ def test_an_event_reaches_a_client_within_a_second_of_the_commit(server: Setting
     assert took < 1.0
     assert told["alert"] in told["event"]
     assert '"by": "local"' in told["event"]
+
+
+def test_events_go_on_after_the_database_dropped_every_connection(server: Settings) -> None:
+    async def scenario() -> tuple[str, int]:
+        async with desk.running(desk.with_dashboard(server)) as app, desk.client(app) as http:
+            events = app.state.desk.hub.subscribe()
+            while (await anext(events)).name != "reset":
+                pass
+            with psycopg.connect(**admin_parameters(server), autocommit=True) as admin:
+                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fraud_desk'")
+            while (await asyncio.wait_for(anext(events), 10)).name != "reset":
+                pass
+            alert_id = await asyncio.to_thread(desk.add_alert, server)
+            while (await asyncio.wait_for(anext(events), 5)).name != "alerts":
+                pass
+            return alert_id, (await http.get(f"/api/v1/alerts/{alert_id}")).status_code
+
+    assert desk.run(scenario())[1] == 200

@@ -46,6 +46,21 @@ def _rate_by(dimension: LiteralString) -> Metric:
     return Metric(query)
 
 
+def _among_the_last(column: LiteralString, condition: LiteralString) -> Metric:
+    """What no rollup holds, counted over the last 5,000 alerts of the period at most."""
+    query: LiteralString = (
+        "SELECT " + column + " AS name, count(*) AS alerts, sum(amount) AS amount FROM"  # noqa: S608
+        " (SELECT merchant_id, amount FROM fraud.alerts WHERE detected_at >= %(since)s"
+        " ORDER BY detected_at DESC, alert_id DESC LIMIT 5000) AS a WHERE " + condition + " GROUP BY 1"
+        " ORDER BY 2 DESC, 1 LIMIT 10"
+    )
+    return Metric(query)
+
+
+_AMOUNT_RANGE: LiteralString = (
+    "CASE WHEN amount < 0 THEN '< 0' WHEN amount < 50 THEN '0-50' WHEN amount < 200 THEN '50-200'"
+    " WHEN amount < 1000 THEN '200-1000' WHEN amount < 5000 THEN '1000-5000' ELSE '5000+' END"
+)
 METRICS: Mapping[str, Metric] = {
     "typology": _alerts_by("typology"),
     "level": _alerts_by("level"),
@@ -58,6 +73,17 @@ METRICS: Mapping[str, Metric] = {
     "route": Metric(
         "SELECT value AS name, sum(alerts)::bigint AS alerts, sum(amount) AS amount FROM mart.v_alerts_by_dimension"
         " WHERE dimension = 'route' AND hour >= date_trunc('hour', %(since)s) GROUP BY 1 ORDER BY 2 DESC LIMIT 20"
+    ),
+    "channel_type": Metric(
+        "SELECT channel, type, sum(alerts)::bigint AS alerts FROM mart.v_alerts_by_hour"
+        " WHERE hour >= date_trunc('hour', %(since)s) GROUP BY 1, 2 ORDER BY 1, 2"
+    ),
+    "merchants": _among_the_last("merchant_id", "merchant_id IS NOT NULL"),
+    "amount_range": _among_the_last(_AMOUNT_RANGE, "true"),
+    "answers": Metric(
+        "SELECT x.name, x.alerts::bigint FROM (SELECT sum(approved) AS approved, sum(declined) AS declined"
+        " FROM mart.v_traffic_by_hour WHERE dimension = 'all' AND hour >= date_trunc('hour', %(since)s)) AS t,"
+        " LATERAL (VALUES ('approved', t.approved), ('declined', t.declined)) AS x(name, alerts) WHERE x.alerts > 0"
     ),
     "alerts_over_time": Metric(
         "SELECT hour AS at, level, sum(alerts)::bigint AS alerts FROM mart.v_alerts_by_hour"

@@ -168,12 +168,20 @@ if (me) {
     dot.title = t(`live.${state}`);
     dot.setAttribute("aria-label", dot.title);
   };
-  const source = new EventSource("/api/v1/events");
-  source.addEventListener("open", () => show("open"));
-  source.addEventListener("error", () => show("lost"));
-  for (const name of ["alerts", "adopted", "desk", "reset"]) {
-    source.addEventListener(name, (event) => dispatch(name, JSON.parse(event.data)));
-  }
+  let source = null;
+  const connect = () => {
+    source = new EventSource("/api/v1/events");
+    source.addEventListener("open", () => show("open"));
+    source.addEventListener("error", () => show("lost"));
+    for (const name of ["alerts", "adopted", "desk", "reset"]) {
+      source.addEventListener(name, (event) => dispatch(name, JSON.parse(event.data)));
+    }
+  };
+  connect();
+  // Browsers allow six connections to a server: tabs that nobody looks at give theirs back, and look again later.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { source.close(); show("wait"); } else { connect(); dispatch("reset", {}); }
+  });
 }
 
 // Call at once, then at most once in `pause` ms, and once more at the end if called meanwhile.

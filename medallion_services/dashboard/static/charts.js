@@ -99,8 +99,8 @@ const painters = {
   latency: (rows) => ({ ...unit, yAxis: { type: "value", axisLabel: { formatter: "{value} ms" } },
     series: [lines("p50", rows.map((row) => [row.at, row.p50_ms])), lines("p99", rows.map((row) => [row.at, row.p99_ms]))] }),
   ring: (rows, metric) => {
-    const colours = metric === "level" ? levels() : { confirmed_fraud: palette().critical, false_positive: palette().good, verified: palette().c2, duplicate: palette().c5, inconclusive: palette().c4 };
-    const key = metric === "level" ? "level" : "disposition";
+    const colours = metric === "level" ? levels() : { confirmed_fraud: palette().critical, false_positive: palette().good, verified: palette().c2, approved: palette().c1, declined: palette().c4, duplicate: palette().c5, inconclusive: palette().c4 };
+    const key = { level: "level", answers: "answer" }[metric] ?? "disposition";
     return { tooltip: { trigger: "item" }, legend: { orient: "vertical", right: 0, top: "middle" }, series: [{ type: "pie", radius: ["52%", "78%"], center: ["34%", "50%"], label: { show: false },
       itemStyle: { borderColor: palette().card, borderWidth: 2 },
       data: rows.map((row) => ({ name: named(key, row.name), value: row.alerts, itemStyle: { color: colours[row.name] } })) }] };
@@ -112,6 +112,17 @@ const painters = {
       xAxis: { type: "category", data: [...Array(24).keys()] }, yAxis: { type: "category", data: days, inverse: true },
       visualMap: { show: false, min: 0, max: Math.max(1, ...rows.map((row) => row.alerts)), inRange: { color: [p["line-soft"], p.c1] } },
       series: [{ type: "heatmap", itemStyle: { borderColor: p.card, borderWidth: 2, borderRadius: 3 }, data: rows.map((row) => [row.hour, row.weekday - 1, row.alerts]) }] };
+  },
+  matrix: (rows) => {
+    const p = palette();
+    const [across, down] = [[...new Set(rows.map((row) => row.type))], [...new Set(rows.map((row) => row.channel))]];
+    const label = (kind, name) => named(kind, name);
+    return { grid: { left: 92, right: 6, top: 2, bottom: 34 }, tooltip: { formatter: (each) => `${label("channel", down[each.value[1]])}, ${label("type", across[each.value[0]])}: ${fmt.format(each.value[2])}` },
+      xAxis: { type: "category", data: across.map((name) => label("type", name)), axisLabel: { width: 70, overflow: "break", interval: 0, hideOverlap: false } },
+      yAxis: { type: "category", data: down.map((name) => label("channel", name)), axisLabel: { width: 84, overflow: "truncate" } },
+      visualMap: { show: false, min: 0, max: Math.max(1, ...rows.map((row) => row.alerts)), inRange: { color: [p["line-soft"], p.c1] } },
+      series: [{ type: "heatmap", itemStyle: { borderColor: p.card, borderWidth: 2, borderRadius: 3 }, label: { show: true, fontSize: 11, formatter: (each) => fmt.format(each.value[2]), textBorderColor: p.card, textBorderWidth: 2, color: p.text },
+        data: rows.map((row) => [across.indexOf(row.type), down.indexOf(row.channel), row.alerts]) }] };
   },
   rules: (rows) => {
     const totals = {};
