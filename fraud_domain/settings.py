@@ -69,6 +69,33 @@ class DashboardSettings(Group):
     hosts: str = Field(default="", description="Names under which it is reached, with commas, when behind a proxy")
 
 
+class SmtpSecurity(StrEnum):
+    """How the connection to the mail server is protected."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+class NotifierSettings(Group):
+    """Notifications. Whom to tell is in `fraud.notification_route`, addresses are in the secret file `notifications`."""
+
+    enabled: bool = True
+    dashboard_url: str = Field(default="", description="Address of the dashboard in messages; empty = the local one")
+    smtp_host: str = Field(default="", description="The mail server; empty = no mail is sent")
+    smtp_port: int = 587
+    smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
+    smtp_user: str = Field(default="", description="Login; its password is the secret `smtp_password`")
+    mail_from: str = "medallion@localhost"
+    push_contact: str = Field(default="mailto:medallion@localhost", description="Whom a push service may ask")
+    senders: int = Field(default=4, ge=2, le=64, description="Messages under way at once; one recipient gets half")
+    timeout_seconds: float = Field(default=10.0, gt=0, description="For one message to one recipient")
+    lease_seconds: float = Field(default=60.0, gt=0, description="After a crash, its messages are sent again after this")
+    max_attempts: int = Field(default=12, ge=1, description="After so many the message is dead")
+    silence_seconds: float = Field(default=180.0, gt=0, description="Heartbeat of a wanted stream older: alarm")
+    outbox_age_seconds: float = Field(default=300.0, gt=0, description="Oldest message due and not sent: alarm")
+
+
 class TriggerMode(StrEnum):
     """How a stream is driven."""
 
@@ -173,6 +200,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     dagster: DagsterSettings = DagsterSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    notifier: NotifierSettings = NotifierSettings()
     streams: StreamSettings = StreamSettings()
     spark: SparkSettings = SparkSettings()
     rules: RuleSettings = RuleSettings()

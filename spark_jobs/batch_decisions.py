@@ -50,17 +50,14 @@ def decide_history(
         partitions: how many tasks share the work; each subject is judged by one.
     """
     engine = _engine(rules, limits, subject)
-    fields = sorted({*engine.program.layout.names, *_FROM_EVENT, "transaction_id", "customer_id", subject.field})
-    plain = [name for name in fields if name in transactions.columns and name != "event_time"]
-    extra = [name for name in _inputs(engine) if name not in plain and name in transactions.columns]
+    carried = {*engine.inputs, *_FROM_EVENT, *_POSITION} - {"event_time", _ARRIVED}
     rows = transactions.where(F.col(subject.field).isNotNull()).select(
         F.col(subject.field).alias("_key"),
         F.lit(Origin.TRANSACTIONS.value).alias("_origin"),
         (F.col("topic") == TRANSACTIONS).alias("_live"),
         F.unix_micros("event_time").alias("event_time"),
         F.unix_micros(_ARRIVED).alias(_ARRIVED),
-        *plain,
-        *(name for name in extra if name not in ("event_time", _ARRIVED)),
+        *sorted(carried),
     )
     for origin in engine.origins:
         if origin in notes and subject.field in notes[origin].columns:
@@ -84,13 +81,6 @@ def decide_history(
 
 def _engine(rules: RuleSet, limits: Limits, subject: Subject) -> Engine:
     return Engine(load_texts(dict(rules.texts)), RuleSettings.model_validate_json(limits.settings), subject)
-
-
-def _inputs(engine: Engine) -> set[str]:
-    """Contract fields that derived fields are computed from."""
-    from fraud_domain.rules.vocabulary import DERIVED
-
-    return {name for each in engine.program.layout.names if each in DERIVED for name in DERIVED[each].inputs}
 
 
 def _note_rows(notes: DataFrame, origin: Origin, subject: Subject) -> DataFrame:

@@ -4,7 +4,7 @@
 
 A row's position is (history:<load>, number of the file, line). The line is counted from 0 within each 128 MB of a file
 and starts there at the byte offset, so that a large file can be read by many tasks. Its Kafka timestamp is the event
-time it claims: history is not late.
+time it claims, so that history is not late; what claims to be younger than its file is in the future.
 """
 
 import argparse
@@ -48,16 +48,15 @@ def raw_rows(spark: SparkSession, load: Load, chunk: Chunk) -> DataFrame:
     row = F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_IN_TASK))
     value = F.col("value").cast("binary")
     time = F.get_json_object("value", "$.event_time")
+    written = F.col("_metadata.file_modification_time")
     claimed = F.coalesce(
-        F.when(time.rlike(r"^[0-9]{12,14}$"), F.timestamp_millis(time.try_cast("bigint"))),
-        time.try_cast("timestamp"),
-        F.col("_metadata.file_modification_time"),
+        F.when(time.rlike(r"^[0-9]{12,14}$"), F.timestamp_millis(time.try_cast("bigint"))), time.try_cast("timestamp")
     )
     return lines.select(
         F.lit(load.topic).alias("topic"),
         F.element_at(lookup, path).alias("partition"),
         (F.col("_metadata.file_block_start") + row).alias("offset"),
-        claimed.alias("kafka_timestamp"),
+        F.coalesce(F.least(claimed, written), written).alias("kafka_timestamp"),
         F.lit(None).cast("binary").alias("key"),
         mask_card_numbers(value).alias("value"),
         has_card_number(value).alias("card_masked"),

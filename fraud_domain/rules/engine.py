@@ -12,7 +12,7 @@ from fraud_domain.rules.layout import CARD_TOKEN, row_builder
 from fraud_domain.rules.model import Catalogue, Rule, Status, Subject
 from fraud_domain.rules.program import build_program
 from fraud_domain.rules.scoring import Scorer
-from fraud_domain.rules.vocabulary import ORIGIN_FIELDS, Origin
+from fraud_domain.rules.vocabulary import DERIVED, ORIGIN_FIELDS, Origin
 from fraud_domain.settings import RuleSettings
 
 Event = dict[str, Any]
@@ -39,6 +39,13 @@ class Engine:
         self._max_age = settings.history_days * DAY
         self._limit = settings.history_limit
         self._context = EXACT_CONTEXT.copy()
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Contract fields that it reads of a transaction, those behind derived fields included."""
+        names = {*self.program.layout.names, "customer_id", self._subject_field}
+        derived = [DERIVED[name] for name in names if name in DERIVED]
+        return frozenset(names - DERIVED.keys()).union(*(each.inputs for each in derived))
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraud_domain.rules import Engine, Origin, Subject, load_texts
-from fraud_domain.rules.vocabulary import DERIVED, ORIGIN_FIELDS
+from fraud_domain.rules.sorted import Arrival, judge_sorted
+from fraud_domain.rules.vocabulary import ORIGIN_FIELDS
 from fraud_domain.settings import RuleSettings
 from medallion_services.backtest.events import FIELDS, exact
-from medallion_services.backtest.judge import Row, judge_sorted
 from medallion_services.mapping.streaming import stream
 
 SCHEMA = pa.schema(
@@ -68,7 +68,7 @@ def decide_share(share: Share) -> Decided:
     decided = 0
     with pq.ParquetWriter(share.target, SCHEMA, compression="lz4") as writer:
         block: list[tuple[Any, ...]] = []
-        for decision in judge_sorted(engine, _rows(engine, share)):
+        for _, decision in judge_sorted(engine, _rows(engine, share)):
             decided += 1
             if decision.abstained:
                 abstained.update(decision.abstained)
@@ -91,13 +91,10 @@ def _write(writer: pq.ParquetWriter, block: list[tuple[Any, ...]]) -> None:
 
 def needed_fields(engine: Engine) -> list[str]:
     """Contract fields that the engine reads."""
-    names = {*engine.program.layout.names, "customer_id", engine.subject.field}
-    derived = {name for name in names if name in DERIVED}
-    names |= {part for name in derived for part in DERIVED[name].inputs}
-    return [name for name in FIELDS if name in names]
+    return [name for name in FIELDS if name in engine.inputs]
 
 
-def _rows(engine: Engine, share: Share) -> Iterator[Row]:
+def _rows(engine: Engine, share: Share) -> Iterator[Arrival]:
     names = needed_fields(engine)
     key = share.kind.field
     config: dict[str, Any] = {
