@@ -78,7 +78,7 @@ class SmtpSecurity(StrEnum):
 
 
 class NotifierSettings(Group):
-    """Notifications. Whom to tell is in `fraud.notification_route`, addresses are in the secret file `notifications`."""
+    """Notifications. Whom to tell: `fraud.notification_route`; addresses: the secret file `notifications`."""
 
     enabled: bool = True
     dashboard_url: str = Field(default="", description="Address of the dashboard in messages; empty = the local one")
@@ -90,7 +90,9 @@ class NotifierSettings(Group):
     push_contact: str = Field(default="mailto:medallion@localhost", description="Whom a push service may ask")
     senders: int = Field(default=4, ge=2, le=64, description="Messages under way at once; one recipient gets half")
     timeout_seconds: float = Field(default=10.0, gt=0, description="For one message to one recipient")
-    lease_seconds: float = Field(default=60.0, gt=0, description="After a crash, its messages are sent again after this")
+    lease_seconds: float = Field(
+        default=60.0, gt=0, description="After a crash, its messages are sent again after this"
+    )
     max_attempts: int = Field(default=12, ge=1, description="After so many the message is dead")
     silence_seconds: float = Field(default=180.0, gt=0, description="Heartbeat of a wanted stream older: alarm")
     outbox_age_seconds: float = Field(default=300.0, gt=0, description="Oldest message due and not sent: alarm")

@@ -397,7 +397,7 @@ TABLES: tuple[TableSpec, ...] = (
             Column("alert_id", "string", "The alert", nullable=False),
             Column("channel", "string", "How to send", nullable=False),
             Column("recipient", "string", "Whom to send to", nullable=False),
-            Column("status", "string", "pending, sent or dead", nullable=False),
+            Column("status", "string", "pending, sent, skipped or dead", nullable=False),
             Column("created_at", "timestamp", "When it was queued", nullable=False),
         ),
         key=("alert_id", "channel", "recipient"),

@@ -26,7 +26,7 @@ from medallion_services.embedded.processes import ProcessId, alive, marked, spaw
 from medallion_services.embedded.supervisor import Supervisor
 from medallion_services.errors import UserError
 
-STACK = ("postgres", "kafka", "dagster-code", "dagster-webserver", "dagster-daemon", "dashboard")
+STACK = ("postgres", "kafka", "dagster-code", "dagster-webserver", "dagster-daemon", "dashboard", "notifier")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="about running as root")
 
 

@@ -16,6 +16,7 @@ LABELS = {
     "dagster-webserver": "Dagster webserver",
     "dagster-daemon": "Dagster daemon",
     "dashboard": "Dashboard",
+    "notifier": "Notifier",
     "generator": "Transaction generator",
 }
 

@@ -14,6 +14,7 @@ from medallion_services.embedded.ports import PortClaim
 
 GENERATOR = "generator"
 DASHBOARD = "dashboard"
+NOTIFIER = "notifier"
 
 
 def prepare_database(settings: Settings) -> None:
@@ -61,6 +62,8 @@ def build_stages(settings: Settings, java: Java, extension: Extension | None = N
                 stop_grace=10.0,
             )
         )
+    if settings.notifier.enabled:
+        services.append(replace(_service(settings, java, NOTIFIER, "notify", "run"), stop_grace=20.0))
     if settings.generator.enabled:
         services.append(_service(settings, java, GENERATOR, "generate", "--live"))
     stages = (tuple(servers), *dagster_processes.components(settings, java, extension.definitions), tuple(services))
