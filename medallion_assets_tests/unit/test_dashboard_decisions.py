@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from fraud_domain.settings import Settings
-from medallion_services.dashboard import adopt, boards, export, i18n, keyset, message, passwords, render, states
+from medallion_services.dashboard import adopt, boards, checks, export, i18n, keyset, message, passwords, render, states
 from medallion_services.dashboard.cache import Cache
 from medallion_services.dashboard.live import KEPT, Event, Hub
 from medallion_services.dashboard.login import local_path
@@ -253,3 +253,25 @@ def test_a_failed_answer_is_not_kept() -> None:
         return str(await cache.get("k", 5, work))
 
     assert asyncio.run(scenario()) == "well"
+
+
+def test_checks_are_asked_in_a_language_that_dagster_understands() -> None:
+    from dagster_graphql.schema import create_schema
+    from graphql import parse, validate
+
+    assert validate(create_schema().graphql_schema, parse(checks.QUERY)) == []
+
+
+def test_checks_are_counted_by_how_they_ended() -> None:
+    def check(name: str, status: str | None) -> dict[str, Any]:
+        last = {"status": status, "timestamp": 1_795_000_000.0} if status else None
+        return {"name": name, "executionForLatestMaterialization": last}
+
+    node = {
+        "assetKey": {"path": ["silver", "transactions"]},
+        "assetChecksOrError": {"checks": [check("a", "SUCCEEDED"), check("b", "FAILED"), check("c", None)]},
+    }
+    none = {"assetKey": {"path": ["kafka", "transactions"]}, "assetChecksOrError": {}}
+    found = checks.summarise({"data": {"assetNodes": [node, none]}})
+    assert (found["passed"], found["never"]) == (1, 1)
+    assert [(row["table"], row["check"]) for row in found["failed"]] == [("silver.transactions", "b")]

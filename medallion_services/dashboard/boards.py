@@ -114,6 +114,7 @@ async def data(desk: Desk) -> dict[str, Any]:
         "late": refused["late"],
         "truth": await desk.from_lake("truth"),
         "labels": waiting,
+        "checks": await desk.checks(),
         "reconciliation": reconcile(rows),
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request
 
 from fraud_domain.settings import Settings
-from medallion_services.dashboard import catalogue, lake, metrics
+from medallion_services.dashboard import catalogue, checks, lake, metrics
 from medallion_services.dashboard.adopt import Adopter
 from medallion_services.dashboard.cache import Cache
 from medallion_services.dashboard.database import Database, Row
@@ -73,6 +73,13 @@ class Desk:
                 return await asyncio.to_thread(questions[name])
 
         return await self.cache.get(("lake", name), _LAKE_FRESH, ask, stale=_LAKE_STALE)
+
+    async def checks(self) -> dict[str, Any] | None:
+        """The asset checks as Dagster has them; None when it does not answer."""
+        found: dict[str, Any] | None = await self.cache.get(
+            "checks", _LAKE_FRESH, lambda: asyncio.to_thread(checks.ask, self.settings), stale=_LAKE_STALE
+        )
+        return found
 
     async def timeline(self, customer_id: str) -> list[dict[str, Any]]:
         """The customer's last transactions from the lake."""
