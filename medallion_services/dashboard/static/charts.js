@@ -121,7 +121,7 @@ const painters = {
       xAxis: { type: "category", data: across.map((name) => label("type", name)), axisLabel: { width: 70, overflow: "break", interval: 0, hideOverlap: false } },
       yAxis: { type: "category", data: down.map((name) => label("channel", name)), axisLabel: { width: 84, overflow: "truncate" } },
       visualMap: { show: false, min: 0, max: Math.max(1, ...rows.map((row) => row.alerts)), inRange: { color: [p["line-soft"], p.c1] } },
-      series: [{ type: "heatmap", itemStyle: { borderColor: p.card, borderWidth: 2, borderRadius: 3 }, label: { show: true, fontSize: 11, formatter: (each) => fmt.format(each.value[2]), textBorderColor: p.card, textBorderWidth: 2, color: p.text },
+      series: [{ type: "heatmap", itemStyle: { borderColor: p.card, borderWidth: 2, borderRadius: 3, opacity: 0.55 }, label: { show: true, fontSize: 11, formatter: (each) => fmt.format(each.value[2]), color: p.text },
         data: rows.map((row) => [across.indexOf(row.type), down.indexOf(row.channel), row.alerts]) }] };
   },
   rules: (rows) => {
