@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+import psycopg
 
 from fraud_domain.settings import Settings
 from medallion_services.notifier import http
@@ -86,6 +87,27 @@ def check_endpoint(endpoint: str) -> None:
     local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
     if not parts.hostname or not (parts.scheme == "https" or local):
         raise RefusedError("the endpoint of a subscription is not https")
+
+
+def subscribe(connection: psycopg.Connection[Any], recipient: str, endpoint: str, p256dh: str, auth: str) -> None:
+    """Keep a browser's subscription under a recipient's name; for the dashboard, as fraud_desk.
+
+    Raises:
+        RefusedError: the endpoint is not that of a push service.
+    """
+    check_endpoint(endpoint)
+    connection.execute("DELETE FROM fraud.push_subscriptions WHERE endpoint = %s", (endpoint,))
+    connection.execute(
+        "INSERT INTO fraud.push_subscriptions (recipient, endpoint, p256dh, auth) VALUES (%s, %s, %s, %s)",
+        (recipient, endpoint, p256dh, auth),
+    )
+
+
+def unsubscribe(connection: psycopg.Connection[Any], recipient: str, endpoint: str) -> None:
+    """Forget a browser's subscription; somebody else's stays."""
+    connection.execute(
+        "DELETE FROM fraud.push_subscriptions WHERE recipient = %s AND endpoint = %s", (recipient, endpoint)
+    )
 
 
 def payload(message: Message) -> bytes:
