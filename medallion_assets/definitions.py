@@ -6,6 +6,8 @@ from fraud_domain.settings import Settings
 from fraud_domain.topics import TOPICS
 from medallion_assets.defs.backtest import definitions as backtest
 from medallion_assets.defs.history import definitions as history
+from medallion_assets.defs.maintenance import definitions as maintenance
+from medallion_assets.defs.operations import definitions as operations
 from medallion_assets.defs.quality import definitions as quality
 from medallion_assets.defs.streams import definitions as streams
 from medallion_assets.platform import Platform
@@ -26,6 +28,8 @@ def build_defs(settings: Settings) -> dg.Definitions:
         quality.definitions(settings),
         backtest.definitions(settings),
         history.definitions(settings),
+        operations.definitions(),
+        maintenance.definitions(),
     )
 
 

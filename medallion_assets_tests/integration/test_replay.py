@@ -9,17 +9,22 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
+from pyspark.sql import SparkSession
 
 from fraud_domain.acceptance import Acceptance
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.topics import FRAUD_LABELS, TRANSACTIONS
+from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from medallion_assets.defs.quality.lake_sql import lake_sql
+from medallion_assets.platform import Platform
+from medallion_assets_tests.pipeline import AVAILABLE_NOW, drain
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.replay.progress import read_progress
 
@@ -173,3 +178,24 @@ def test_replay_without_a_broker_says_so(other_settings: Settings) -> None:
     assert ran.returncode == 1
     assert "broker" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_foreign_file_arrives_as_silver_quarantine_and_duplicates(
+    kafka: Settings, postgres: Settings, spark: SparkSession
+) -> None:
+    """Sent twice, with damage in between: rows in Kafka = silver + quarantine + duplicates, and refunds are kept."""
+    settings = Settings.model_validate(kafka.model_dump() | {"streams": AVAILABLE_NOW})
+    for _ in range(2):
+        assert run(kafka, "--as-fast-as-possible").returncode == 0
+    drain(spark, settings, "bronze", "silver")
+    platform = Platform(settings)
+    with lake_sql(platform) as lake, platform.database() as connection:
+        view = View(platform, lake, connection, datetime.now(UTC) + timedelta(hours=1))
+        finding = INVARIANTS["silver.transactions"]["nothing_lost"](view)
+        assert finding.passed, finding.text
+        own = "FROM silver.transactions WHERE card_token LIKE 'eu-%'"
+        rows = lake.execute(f"SELECT count(*), count_if(amount < 0), count_if(amount = 0) {own}").fetchall()
+    assert rows[0][0] == SENT
+    assert rows[0][1] > 0
+    assert rows[0][2] > 0
+    assert finding.figures["duplicates"] >= SENT

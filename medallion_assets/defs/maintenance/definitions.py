@@ -1,0 +1,76 @@
+"""The job `lake_maintenance` and its schedule."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from medallion_assets.defs.maintenance.lake import (
+    clean,
+    compact,
+    lagging,
+    maintained_tables,
+    shape,
+    should_compact,
+)
+from medallion_assets.platform import Platform
+from medallion_assets.specs import asset_key
+
+KEEP_RUNS = timedelta(days=14)
+_RUNS_AT_ONCE = 500
+_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dg.op(description="Compacts tables that grew many small files, and deletes files that nobody can need")
+def maintain_lake(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    """Every table once; what was found and done is an observation of its asset."""
+    with platform.database() as database:
+        behind = lagging(database)
+    if behind:
+        context.log.warning(f"no file is deleted: {', '.join(behind)} may still need old ones")
+    for spec in maintained_tables():
+        delta = platform.delta(spec)
+        if delta is None:
+            continue
+        found = shape(delta)
+        removed = compact(delta) if should_compact(spec, found) else 0
+        deleted = 0 if behind else clean(delta)
+        figures = {"files": found.files, "small files": found.small, "bytes": found.bytes, "version": found.version}
+        context.log_event(
+            dg.AssetObservation(
+                asset_key(spec.full_name),
+                description="maintenance",
+                metadata={**figures, "files compacted": removed, "files deleted": deleted},
+            )
+        )
+
+
+@dg.op(description="Deletes finished runs and their events after two weeks")
+def forget_runs(context: dg.OpExecutionContext) -> None:
+    """Bounds Dagster's own database: a stream's supervisor alone logs thousands of events a day."""
+    wanted = dg.RunsFilter(statuses=_FINISHED, created_before=datetime.now(UTC) - KEEP_RUNS)
+    records = context.instance.get_run_records(wanted, limit=_RUNS_AT_ONCE)
+    for record in records:
+        context.instance.delete_run(record.dagster_run.run_id)
+    context.log.info(f"{len(records)} runs forgotten")
+
+
+@dg.job(
+    description="Keeps the lake and Dagster's records small; safe while the streams run",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "3600", "dagster/max_retries": "0"},
+)
+def lake_maintenance() -> None:
+    """Both chores."""
+    maintain_lake()
+    forget_runs()
+
+
+def definitions() -> dg.Definitions:
+    """The job, every three hours."""
+    schedule = dg.ScheduleDefinition(
+        name="lake_maintenance_every_3_hours",
+        job=lake_maintenance,
+        cron_schedule="17 */3 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    return dg.Definitions(jobs=[lake_maintenance], schedules=[schedule])

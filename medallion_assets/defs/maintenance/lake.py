@@ -1,0 +1,86 @@
+"""Compaction, checkpoint and clean-up of Delta tables, by delta-rs: no JVM, and no conflict with the streams.
+
+Only tables that streams append to are compacted: an append never conflicts with a rewrite of older files, a MERGE may.
+Compaction commits with `dataChange=false`, so streams that read the table pass over it.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+import pyarrow as pa
+from deltalake import DeltaTable
+from psycopg.rows import DictRow
+
+from fraud_domain.tables import TableSpec, delta_tables
+
+SMALL_BYTES = 32 * 1024 * 1024
+TARGET_BYTES = 128 * 1024 * 1024
+ENOUGH_SMALL_FILES = 100
+"""Fewer are not worth a rewrite."""
+RETENTION = timedelta(days=7)
+"""How long a removed file stays for readers that lag; Delta's own default."""
+_MERGED = {
+    "gold.transaction_metrics_minute",
+    "gold.transaction_metrics_hour",
+    "gold.customer_profiles",
+    "gold.merchant_profiles",
+    "gold.rule_metrics_daily",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Files of a table's newest version."""
+
+    files: int
+    small: int
+    bytes: int
+    version: int
+
+
+def shape(delta: DeltaTable) -> Shape:
+    """Number and size of the files that a reader opens now."""
+    # delta-rs hands out its own arrow tables.
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    values: list[int] = actions["size_bytes"].to_pylist() if actions.num_rows else []
+    return Shape(len(values), sum(size < SMALL_BYTES for size in values), sum(values), delta.version())
+
+
+def append_only(spec: TableSpec) -> bool:
+    """Whether streams only ever append to the table."""
+    return spec.full_name not in _MERGED
+
+
+def should_compact(spec: TableSpec, found: Shape) -> bool:
+    """Whether a rewrite pays, and cannot meet a MERGE."""
+    return append_only(spec) and found.small >= ENOUGH_SMALL_FILES
+
+
+def compact(delta: DeltaTable) -> int:
+    """Rewrite small files into large ones, partition by partition; returns how many files went."""
+    metrics = delta.optimize.compact(target_size=TARGET_BYTES)
+    return int(metrics["numFilesRemoved"])
+
+
+def lagging(database: psycopg.Connection[DictRow]) -> list[str]:
+    """Streams that are wanted running but have not beaten within half the retention: they may need old files."""
+    rows = database.execute(
+        "SELECT h.stream FROM fraud.stream_heartbeat h LEFT JOIN fraud.stream_control c USING (application)"
+        " WHERE h.beat_at < clock_timestamp() - %s ORDER BY 1",
+        (RETENTION / 2,),
+    ).fetchall()
+    return [row["stream"] for row in rows]
+
+
+def clean(delta: DeltaTable) -> int:
+    """Write a checkpoint, forget old log entries, and delete files that no version within the retention uses."""
+    delta.create_checkpoint()
+    delta.cleanup_metadata()
+    hours = int(RETENTION.total_seconds() // 3600)
+    return len(delta.vacuum(retention_hours=hours, dry_run=False))
+
+
+def maintained_tables() -> tuple[TableSpec, ...]:
+    """Every table of the lake."""
+    return delta_tables()
