@@ -13,7 +13,7 @@ from fraud_domain.settings import Settings
 
 _POLL_SECONDS = 1.0
 _QUERY = """
-SELECT alert_id, transaction_id, customer_id, card_last4, amount, currency, score, level, typology, reasons,
+SELECT alert_id, subject_kind, subject, transaction_id, customer_id, card_last4, amount, currency, score, level, typology, reasons,
        event_time, kafka_timestamp, detected_at
 FROM fraud.alerts WHERE kafka_timestamp >= %s ORDER BY detected_at, alert_id LIMIT 1
 """
@@ -28,16 +28,17 @@ def first_alert(connection: psycopg.Connection[Any], since: datetime) -> dict[st
 def describe(alert: Mapping[str, Any]) -> tuple[str, ...]:
     """The alert in a few lines of markup."""
     latency = (alert["detected_at"] - alert["kafka_timestamp"]).total_seconds()
+    about = f" about {alert['subject_kind']} {alert['subject']}:" if alert["subject_kind"] != "customer" else ""
     card = f", card ending {alert['card_last4']}" if alert["card_last4"] else ""
     lines = [
         f"[bold red]FIRST ALERT[/] {escape(str(alert['level']))}, score {float(alert['score']):.0f}"
         f", {escape(str(alert['typology']))} [bold]({latency * 1000:.0f} ms after it reached Kafka)[/]",
-        f"  {alert['amount']} {escape(str(alert['currency']))} by customer {escape(str(alert['customer_id']))}{card}"
+        f" {escape(about)} {alert['amount']:,.2f} {escape(str(alert['currency']))} by customer {escape(str(alert['customer_id']))}{card}"
         f", transaction {escape(str(alert['transaction_id']))}",
     ]
     for reason in alert["reasons"] or ():
         lines.append(f"  • {escape(str(reason.get('text', '')))} [dim]({escape(str(reason.get('rule_id', '')))})[/]")
-    lines.append("  more: [bold]medallion status[/], table fraud.alerts, and asset gold/fraud_alerts in Dagster")
+    lines.append("  more: the dashboard, [bold]medallion alerts tail[/], [bold]medallion status[/]")
     return tuple(lines)
 
 
