@@ -23,7 +23,8 @@ _SPACED = re.compile(r"(?<![0-9])[2-6][0-9]{3}(?:[ -][0-9]{4}){2}[ -][0-9]{1,7}(
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of both languages."""
     # Plain text: nothing is escaped, and nothing is read as markup by the channels.
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -45,7 +46,7 @@ def render(name: str, language: str, values: Mapping[str, Any]) -> tuple[str, st
     Raises:
         jinja2.UndefinedError: a placeholder has no value.
     """
-    title, _, body = _environment().get_template(f"{language}/{name}.txt").render(values).partition("\n")
+    title, _, body = environment().get_template(f"{language}/{name}.txt").render(values).partition("\n")
     return title.strip(), body.strip() + "\n"
 
 

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from medallion_services.notifier.model import Alert, Route, Told
+from medallion_services.notifier.routing import DIGEST_SETTLE
 from medallion_services.notifier.webpush import Subscription
 
 Connection = psycopg.Connection[Any]
@@ -160,11 +161,15 @@ def keep_decision(connection: Connection, outbox_id: int, decision: str) -> None
 
 
 def hold(connection: Connection, outbox_id: int, until: datetime, why: str) -> None:
-    """Leave the row for the digest at `until`; looking at it was no attempt."""
+    """Leave the row for the digest at `until`; looking at it was no attempt.
+
+    When that moment has passed, after an outage, it still waits a little, so that the rows behind it come along.
+    """
     connection.execute(
-        "UPDATE fraud.outbox SET digest_at = %s, next_attempt_at = %s, decision = 'digest', last_error = %s,"
-        " lease_until = NULL, attempts = attempts - 1 WHERE outbox_id = %s",
-        (until, until, f"held: {why}", outbox_id),
+        "UPDATE fraud.outbox SET digest_at = %s, decision = 'digest', last_error = %s,"
+        " lease_until = NULL, attempts = attempts - 1,"
+        " next_attempt_at = greatest(%s, clock_timestamp() + %s) WHERE outbox_id = %s",
+        (until, f"held: {why}", until, DIGEST_SETTLE, outbox_id),
     )
 
 
