@@ -15,7 +15,7 @@ from medallion_services.embedded import kafka_topics, probes
 from medallion_services.embedded.dagster_processes import CODE_SERVER, DAEMON, WEBSERVER
 from medallion_services.embedded.owner import OwnerState, read_state
 from medallion_services.embedded.processes import ProcessId
-from medallion_services.embedded.stack import DASHBOARD, GENERATOR
+from medallion_services.embedded.stack import DASHBOARD, GENERATOR, NOTIFIER
 
 LATENCY_WINDOW = timedelta(minutes=10)
 _NAMES = tuple(stream.name for stream in STREAMS)
@@ -124,8 +124,9 @@ def _streams_and_latency(settings: Settings, now: datetime) -> tuple[tuple[Strea
     return streams, AlertLatency(row.get("alerts", 0), row.get("p50"), row.get("p99"))
 
 
-def _generator_runs(owner: OwnerState | None) -> bool:
-    state = owner.components.get(GENERATOR) if owner else None
+def _runs(owner: OwnerState | None, name: str) -> bool:
+    """Whether a process without an endpoint of its own is there."""
+    state = owner.components.get(name) if owner else None
     if state is None or state.pid is None or state.created is None:
         return False
     return ProcessId(state.pid, state.created).find() is not None
@@ -152,9 +153,11 @@ def _questions(
     if settings.dashboard.enabled:
         address = f"http://{settings.dashboard.host}:{settings.dashboard.port}"
         questions.append((DASHBOARD, address, lambda: probes.dashboard_answers(settings)))
+    if owner and NOTIFIER in owner.components:
+        questions.append((NOTIFIER, "messages to people", lambda: _runs(owner, NOTIFIER)))
     wanted = GENERATOR in owner.components if owner else False
     if wanted:
-        questions.append((GENERATOR, f"{settings.generator.rate:g} transactions/s", lambda: _generator_runs(owner)))
+        questions.append((GENERATOR, f"{settings.generator.rate:g} transactions/s", lambda: _runs(owner, GENERATOR)))
     return tuple(questions)
 
 
