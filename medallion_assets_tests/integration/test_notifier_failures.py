@@ -8,11 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_assets_tests.integration import notifying
 from medallion_assets_tests.integration.receivers import Answer, http_receiver
+from medallion_services.database.prepare import admin_parameters
 from medallion_services.embedded import postgres
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.ports import free_ports
@@ -199,3 +201,28 @@ def test_what_cannot_be_delivered_ends_as_a_dead_letter(server: Settings) -> Non
         notifying.alert(server)
         notifying.wait_for(lambda: notifying.statuses(server) == {"dead": 1})
     assert len(receiver.requests) == 2
+
+
+def test_a_database_that_cuts_every_connection_is_waited_for(server: Settings) -> None:
+    with http_receiver() as receiver, notifying.worker(server):
+        hooks(server, receiver.port, "core")
+        notifying.alert(server)
+        notifying.wait_for(lambda: notifying.statuses(server) == {"sent": 1})
+        with psycopg.connect(**admin_parameters(server), autocommit=True) as connection:
+            cut = connection.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'fraud_notifier'"
+            ).fetchone()
+        assert cut is not None
+        assert cut[0] >= 2
+        notifying.alert(server)
+        notifying.wait_for(lambda: notifying.statuses(server) == {"sent": 2}, 20)
+    assert Counter(receiver.keys()) == Counter(expected_keys(server))
+
+
+def test_a_backlog_of_the_desk_is_settled_in_bulk(server: Settings) -> None:
+    notifying.add_route(server, "desk", "team:fraud")
+    for _ in range(30):
+        notifying.alert(server)
+    with notifying.worker(server) as worker:
+        notifying.wait_for(lambda: notifying.statuses(server) == {"sent": 30}, 5)
+    assert worker.outcomes == Counter()

@@ -2,9 +2,11 @@
 
 import re
 
+import dagster as dg
 import pytest
 
-from fraud_domain.settings import PROJECT_ROOT
+from fraud_domain.settings import PROJECT_ROOT, Settings
+from medallion_assets.definitions import build_defs
 from medallion_assets.defs.operations.classify import OTHER, PATTERNS, Kind, classify
 from medallion_assets.defs.operations.raising import check_page, failed_check, failed_run
 
@@ -119,6 +121,12 @@ def test_an_alert_holds_no_card_number_and_is_told_once_a_cause() -> None:
     assert first.key == second.key
     assert first.severity == "critical"
     assert "4111111111111111" not in failed_check("a", "b", "found 4111111111111111", "checks").body
+
+
+@pytest.mark.parametrize("name", ["failed_runs", "failed_checks"])
+def test_the_sensors_run_by_default(name: str) -> None:
+    sensor = build_defs(Settings()).resolve_sensor_def(name)
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 
 def test_what_mends_itself_is_a_warning() -> None:

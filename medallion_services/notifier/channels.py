@@ -115,6 +115,7 @@ def open_channels(settings: Settings, pool: ConnectionPool) -> Mapping[str, Chan
         return lambda message, recipient: send(message, read_recipients(settings), recipient, timeout)
 
     return {
+        # The worker settles the desk's rows without a message; this is for trying it out.
         DESK: lambda message, recipient: None,
         "email": lambda message, recipient: mail(message, settings, read_recipients(settings), recipient),
         "webhook": with_file(webhook),

@@ -19,7 +19,7 @@ _HISTORY_ROWS = 500
 _CLAIM: LiteralString = """
 WITH due AS (
     SELECT outbox_id FROM fraud.outbox waiting
-    WHERE status = 'pending' AND digest_of IS NULL AND next_attempt_at <= clock_timestamp()
+    WHERE status = 'pending' AND digest_of IS NULL AND next_attempt_at <= clock_timestamp() AND channel <> 'desk'
         AND (lease_until IS NULL OR lease_until < clock_timestamp())
         AND channel || ':' || recipient <> ALL (%(busy)s)
         AND (digest_at IS NULL OR NOT EXISTS (
@@ -67,9 +67,10 @@ WHERE digest_of = %(leader)s AND status = 'pending'
 _OVERDUE: LiteralString = """
 SELECT DISTINCT o.alert_id, r.escalate_channel, r.escalate_recipient FROM fraud.notification_route r
 JOIN fraud.outbox o ON o.channel = r.channel AND o.recipient = r.recipient AND o.status <> 'skipped'
-    AND NOT o.escalation AND o.created_at > clock_timestamp() - r.escalate_after - interval '1 day'
+    AND NOT o.escalation
 JOIN fraud.alerts a ON a.alert_id = o.alert_id AND a.status = 'new'
-    AND a.detected_at <= clock_timestamp() - r.escalate_after
+    AND a.detected_at BETWEEN clock_timestamp() - r.escalate_after - interval '1 day'
+        AND clock_timestamp() - r.escalate_after
 WHERE r.enabled AND r.escalate_after IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM fraud.outbox e WHERE e.alert_id = o.alert_id
         AND e.channel = r.escalate_channel AND e.recipient = r.escalate_recipient)
@@ -85,6 +86,15 @@ def claim(connection: Connection, lease: timedelta, busy: Sequence[str]) -> Row 
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_CLAIM, {"lease": lease, "busy": list(busy)}).fetchone()
+
+
+def settle_desk(connection: Connection) -> int:
+    """Rows of the desk are delivered by being there: the dashboard shows them. Returns how many, a thousand at most."""
+    return connection.execute(
+        "UPDATE fraud.outbox SET status = 'sent', decision = 'send', sent_at = clock_timestamp() WHERE outbox_id IN ("
+        "SELECT outbox_id FROM fraud.outbox WHERE status = 'pending' AND channel = 'desk'"
+        " ORDER BY next_attempt_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"
+    ).rowcount
 
 
 def renew(connection: Connection, ids: Sequence[int], lease: timedelta) -> None:

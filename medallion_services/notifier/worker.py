@@ -132,6 +132,8 @@ class Worker:
     def _listen(self, connection: psycopg.Connection[Any]) -> None:
         watched = renewed = time.monotonic()
         while not self._stop.is_set():
+            while outbox.settle_desk(connection) and not self._stop.is_set():
+                pass
             self._wake()
             now = time.monotonic()
             if now - watched >= _WATCH_SECONDS:
