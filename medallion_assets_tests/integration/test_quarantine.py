@@ -47,9 +47,7 @@ def filled(postgres: Settings, kafka: Settings) -> Settings:
         broken(1, "UNKNOWN_VALUE", "type", cheque),
         broken(2, "NOT_JSON", "", b"not json"),
         broken(3, "CARD_NUMBER", "", json.dumps(GOOD).encode()),
-        broken(
-            4, "LABEL_IN_TRANSACTION", "is_fraud", json.dumps(GOOD | {"transaction_id": "q-4", "is_fraud": 1}).encode()
-        ),
+        broken(4, "LABEL_IN_TRANSACTION", "is_fraud", labelled),
     )
     return kafka
 

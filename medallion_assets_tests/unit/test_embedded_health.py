@@ -64,7 +64,8 @@ def test_wrong_setting_ends_the_command_without_a_trace(monkeypatch: pytest.Monk
 def test_first_alert_tells_reasons_and_latency() -> None:
     alert = {
         "level": "high", "score": 81.0, "typology": "card_testing", "amount": Decimal("12.5000"), "currency": "BRL",
-        "customer_id": "c[1]", "card_last4": "4242", "subject_kind": "merchant", "subject": "m7", "transaction_id": "t1",
+        "customer_id": "c[1]", "card_last4": "4242", "subject_kind": "merchant", "subject": "m7",
+        "transaction_id": "t1",
         "reasons": [{"rule_id": "r1", "text": "9 small payments in 60 s"}],
         "kafka_timestamp": NOW, "detected_at": NOW + timedelta(milliseconds=85),
     }  # fmt: skip

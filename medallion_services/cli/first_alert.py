@@ -13,8 +13,8 @@ from fraud_domain.settings import Settings
 
 _POLL_SECONDS = 1.0
 _QUERY = """
-SELECT alert_id, subject_kind, subject, transaction_id, customer_id, card_last4, amount, currency, score, level, typology, reasons,
-       event_time, kafka_timestamp, detected_at
+SELECT alert_id, subject_kind, subject, transaction_id, customer_id, card_last4, amount, currency, score, level,
+       typology, reasons, event_time, kafka_timestamp, detected_at
 FROM fraud.alerts WHERE kafka_timestamp >= %s ORDER BY detected_at, alert_id LIMIT 1
 """
 
@@ -33,8 +33,8 @@ def describe(alert: Mapping[str, Any]) -> tuple[str, ...]:
     lines = [
         f"[bold red]FIRST ALERT[/] {escape(str(alert['level']))}, score {float(alert['score']):.0f}"
         f", {escape(str(alert['typology']))} [bold]({latency * 1000:.0f} ms after it reached Kafka)[/]",
-        f" {escape(about)} {alert['amount']:,.2f} {escape(str(alert['currency']))} by customer {escape(str(alert['customer_id']))}{card}"
-        f", transaction {escape(str(alert['transaction_id']))}",
+        f" {escape(about)} {alert['amount']:,.2f} {escape(str(alert['currency']))}"
+        f" by customer {escape(str(alert['customer_id']))}{card}, transaction {escape(str(alert['transaction_id']))}",
     ]
     for reason in alert["reasons"] or ():
         lines.append(f"  • {escape(str(reason.get('text', '')))} [dim]({escape(str(reason.get('rule_id', '')))})[/]")
