@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from fraud_domain.settings import Settings
+from fraud_domain.rules import load_catalogue
+from fraud_domain.settings import RuleSettings, Settings
 from medallion_services.dashboard import adopt, boards, checks, export, i18n, keyset, message, passwords, render, states
 from medallion_services.dashboard.cache import Cache
 from medallion_services.dashboard.live import KEPT, Event, Hub
@@ -115,6 +116,13 @@ def test_password_matches_only_itself_and_is_never_stored_plain() -> None:
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "|cmd", "%x", "\n=1"])
 def test_a_cell_that_a_spreadsheet_would_run_is_defused(text: str) -> None:
     assert export.cell(text).startswith("'")
+
+
+def test_every_shipped_typology_has_a_title_in_both_languages() -> None:
+    typologies = {typology.id for typology in load_catalogue(RuleSettings().directory).typologies}
+    for texts in TEXTS.values():
+        for prefix in ("typology.", "js.typology."):
+            assert typologies <= {key.removeprefix(prefix) for key in texts if key.startswith(prefix)}
 
 
 def test_numbers_and_plain_texts_are_exported_as_they_are() -> None:
