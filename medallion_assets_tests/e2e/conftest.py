@@ -1,4 +1,4 @@
-"""One desk and one browser for all tests of pages; the desk has a fortnight of alerts behind it."""
+"""One desk and one browser for the tests of a file; the desk has a fortnight of alerts behind it."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.throwaway import fresh_settings, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shown() -> Iterator[Desk]:
     with fresh_settings() as settings, running(settings, postgres.component(settings)):
         prepare_database(settings)
@@ -38,7 +38,8 @@ def shown() -> Iterator[Desk]:
         sink.pool.close()
 
 
-@pytest.fixture(scope="session")
+# Not longer than a module: while it is open, no other test of this process can run an event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with browsing() as started:
         yield started

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from medallion_assets_tests.e2e.browser import browsing
 from medallion_services import notifier
 from medallion_services.notifier import messages, webpush
 from medallion_services.notifier.model import Alert
@@ -23,12 +22,6 @@ PAGE = (
     '<!doctype html><title>t</title><body data-csrf="t0k3n"><button data-push data-push-on="On" data-push-off="Off"'
     ' hidden>Notify</button><script type="module" src="push.js"></script>'
 )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browsing() as started:
-        yield started
 
 
 @pytest.fixture
@@ -63,8 +56,8 @@ SHOWN = """async () => (await (await navigator.serviceWorker.ready).getNotificat
     .map((n) => ({title: n.title, tag: n.tag, url: n.data.url, body: n.body, stays: n.requireInteraction}))"""
 
 
-def test_a_push_is_shown_and_a_repeat_replaces_it(chromium: Browser, site: str) -> None:
-    context = chromium.new_context(base_url=site)
+def test_a_push_is_shown_and_a_repeat_replaces_it(browser: Browser, site: str) -> None:
+    context = browser.new_context(base_url=site)
     context.grant_permissions(["notifications"], origin=site)
     page = context.new_page()
     tools = context.new_cdp_session(page)
@@ -94,8 +87,8 @@ def test_a_push_is_shown_and_a_repeat_replaces_it(chromium: Browser, site: str) 
     context.close()
 
 
-def test_the_key_of_the_server_is_decoded_as_browsers_want_it(chromium: Browser, site: str) -> None:
-    page = chromium.new_page()
+def test_the_key_of_the_server_is_decoded_as_browsers_want_it(browser: Browser, site: str) -> None:
+    page = browser.new_page()
     page.goto(site)
     decoded = page.evaluate("async () => Array.from((await import('/push.js')).bytesOf('-_8AAQ'))")
     assert decoded == [0xFB, 0xFF, 0x00, 0x01]
