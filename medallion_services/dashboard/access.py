@@ -81,6 +81,9 @@ ACCESS: dict[tuple[str, str], Role] = {
     ("GET", "/api/v1/data"): _V,
     ("GET", "/api/v1/metrics/{name}"): _V,
     ("GET", "/api/v1/users"): _M,
+    ("GET", "/api/v1/push/key"): _V,
+    ("POST", "/api/v1/push/subscriptions"): _A,
+    ("DELETE", "/api/v1/push/subscriptions"): _A,
 }
 
 

@@ -1,15 +1,17 @@
 """The application: routes, gate, background tasks. `create_app` takes settings; nothing runs before its lifespan."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
 from fraud_domain.settings import Settings
+from medallion_services import notifier
 from medallion_services.dashboard import api, pages, problems
 from medallion_services.dashboard.access import authorise
 from medallion_services.dashboard.api.models import PREFIX
@@ -19,6 +21,13 @@ from medallion_services.dashboard.gate import Gate
 from medallion_services.dashboard.live import listen
 
 STATIC = Path(__file__).parent / "static"
+_WEB = Path(notifier.__file__).parent / "web"
+# A service worker rules over its own directory only, so it stands at the root.
+WEB_PUSH = {
+    "/sw.js": _WEB / "sw.js",
+    "/static/push.js": _WEB / "push.js",
+    "/static/manifest.webmanifest": _WEB / "manifest.webmanifest",
+}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -44,6 +53,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.include_router(pages.router())
     app.add_api_route("/health", health, include_in_schema=False)
+    for address, file in WEB_PUSH.items():
+        app.add_route(address, _file(file), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Gate, settings=settings.dashboard, database=database)
     return app
@@ -65,6 +76,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await desk.database.pool.close()
+
+
+def _file(path: Path) -> Callable[[Request], Awaitable[FileResponse]]:
+    async def serve(_: Request) -> FileResponse:
+        return FileResponse(path, headers={"cache-control": "no-cache"})
+
+    return serve
 
 
 async def health() -> JSONResponse:
