@@ -50,6 +50,7 @@ def test_a_finding_becomes_a_label_in_kafka(postgres: Settings, kafka: Settings)
     desk.run(close(postgres, alert_id, 1, "confirmed_fraud"))
     (label,) = labels_of(kafka, "label-tx-1")
     assert (label.label, label.source, label.fraud_type) == ("fraud", "analyst", "pix_scam")
+    assert label.merchant_id == "m1", "rules about merchants, terminals and devices can learn from it"
     ((label_time, sent, attempts),) = outbox(postgres, "label-tx-1")
     assert (label.label_time, sent, attempts) == (label_time, True, 1)
 

@@ -25,8 +25,9 @@ _IDLE_SECONDS = 5.0
 _MAX_PAUSE = 60.0
 _FLUSH_SECONDS = 10.0
 _WAITING: LiteralString = """
-SELECT label_id, transaction_id, label, fraud_type, label_time FROM fraud.label_outbox
-WHERE sent_at IS NULL ORDER BY label_id LIMIT %s FOR UPDATE SKIP LOCKED
+SELECT o.label_id, o.transaction_id, o.label, o.fraud_type, o.label_time, a.merchant_id, c.terminal_id, c.device_id
+FROM fraud.label_outbox o JOIN fraud.alerts a USING (alert_id) LEFT JOIN fraud.alert_context c USING (alert_id)
+WHERE o.sent_at IS NULL ORDER BY o.label_id LIMIT %s FOR UPDATE OF o SKIP LOCKED
 """
 _SENT: LiteralString = (
     "UPDATE fraud.label_outbox SET sent_at = clock_timestamp(), attempts = attempts + 1, last_error = NULL"
@@ -38,13 +39,14 @@ _FAILED: LiteralString = (
 
 
 def as_label(row: Row) -> FraudLabel:
-    """A row of the outbox as the contract has it."""
+    """A row of the outbox as the contract has it; where it happened lets rules about terminals learn from it."""
     return FraudLabel(
         transaction_id=row["transaction_id"],
         label=row["label"],
         fraud_type=row["fraud_type"],
         source=LabelSource.ANALYST,
         label_time=row["label_time"],
+        **{name: row[name] for name in ("terminal_id", "merchant_id", "device_id")},
     )
 
 
