@@ -4,6 +4,7 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> i
         connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context())
     else:
         connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    started = time.monotonic()
     timer = threading.Timer(timeout, _cut, (connection,))
     timer.daemon = True
     timer.start()
@@ -43,7 +45,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> i
     except ssl.SSLCertVerificationError as error:
         raise DeliveryError(f"the server's certificate is not trusted: {error.verify_message}") from None
     except (OSError, http.client.HTTPException) as error:
-        late = isinstance(error, TimeoutError) or not timer.is_alive()
+        late = isinstance(error, TimeoutError) or time.monotonic() - started >= timeout
         raise DeliveryError(f"no answer within {timeout:g} s" if late else _in_words(error)) from None
     except ValueError:
         raise RefusedError("the URL or a header is not fit for HTTP") from None
