@@ -106,7 +106,8 @@ def format_storage(settings: Settings, java: Java, environment: Mapping[str, str
     if (directory / "logs" / "meta.properties").exists():
         return
     command = [str(java.executable), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-    command += ["--cluster-id", cluster_id(directory), "--config", str(properties)]
+    # With a blank between, an id that begins with a dash would be read as an option.
+    command += [f"--cluster-id={cluster_id(directory)}", "--config", str(properties)]
     answer = subprocess.run(
         command, env=dict(environment), cwd=directory, capture_output=True, text=True, check=False, timeout=120
     )
