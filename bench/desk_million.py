@@ -6,13 +6,11 @@ Not a test: a limit in milliseconds would fail on a busy machine and say nothing
 """
 
 import asyncio
-import shutil
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +20,7 @@ import psycopg
 from fraud_domain.settings import Settings
 from medallion_services.dashboard import metrics, queue
 from medallion_services.dashboard.app import create_app
-from medallion_services.embedded import postgres
-from medallion_services.embedded.environment import instance_id
-from medallion_services.embedded.ports import free_ports
-from medallion_services.embedded.processes import end_marked
-from medallion_services.embedded.secrets import ensure_secrets
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.supervisor import Supervisor
-from medallion_services.embedded.throwaway import Quiet
+from medallion_services.embedded.throwaway import own_database
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 20
@@ -65,30 +56,6 @@ FROM generate_series(0, 24 * 60) AS h, (VALUES ('all', 'all'), ('channel', 'POS'
     ('state', 'SP'), ('category', '5411'), ('country', 'BR')) AS x(d, v)
 """
 _CHUNK = 100_000
-
-
-@contextmanager
-def database() -> Iterator[Settings]:
-    """A PostgreSQL of its own."""
-    data_dir = Path(tempfile.mkdtemp(prefix="medallion-bench-")).resolve()
-    data_dir.chmod(0o711)
-    port, broker, controller = free_ports(3)
-    ports = {"postgres": {"port": port}, "kafka": {"port": broker, "controller_port": controller}}
-    settings = Settings.model_validate(
-        {"data_dir": data_dir, **ports, "dashboard": {"requests_per_minute": 1_000_000, "port": broker}}
-    )
-    for directory in (settings.run_dir, settings.log_dir):
-        directory.mkdir()
-    ensure_secrets(settings)
-    supervisor = Supervisor(((postgres.component(settings),),), settings.log_dir, Quiet())
-    try:
-        supervisor.start()
-        prepare_database(settings)
-        yield settings
-    finally:
-        supervisor.stop()
-        end_marked(instance_id(settings), grace=10)
-        shutil.rmtree(data_dir, ignore_errors=True)
 
 
 def fill(settings: Settings, rows: int, say: Any) -> float:
@@ -195,7 +162,7 @@ def main() -> None:
     """Fill, measure, write."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     say = lambda text: sys.stderr.write(text + "\n")  # noqa: E731
-    with database() as settings:
+    with own_database(dashboard={"requests_per_minute": 1_000_000}) as settings:
         insert = fill(settings, rows, say)
         found = asyncio.run(measure(settings))
         explained = plans(settings)

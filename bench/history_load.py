@@ -12,12 +12,11 @@ import time
 from pathlib import Path
 
 from fraud_domain.settings import PROJECT_ROOT, Settings
-from medallion_services.embedded import jars, postgres
+from medallion_services.embedded import jars
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.java import find_java
 from medallion_services.embedded.spark_conf import write_spark_conf
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 
@@ -49,8 +48,7 @@ def write_files(settings: Settings, folder: Path, rows: int) -> int:
 
 def main(rows: int) -> int:
     """One load; prints what the job says, and the CPU it took."""
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         java = find_java(settings)
         jars.fetch(settings, java)
         write_spark_conf(settings)

@@ -115,7 +115,7 @@ class AccountAction(StrEnum):
     LOGIN = "LOGIN"
     LOGIN_FAILED = "LOGIN_FAILED"
     DEVICE_ADDED = "DEVICE_ADDED"
-    PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - an action, not a password  # noqa: S105 - an action, not a password
+    PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - an action, not a password
     EMAIL_CHANGED = "EMAIL_CHANGED"
     PHONE_CHANGED = "PHONE_CHANGED"
     ADDRESS_CHANGED = "ADDRESS_CHANGED"

@@ -10,15 +10,12 @@ from medallion_assets_tests.e2e.browser import browsing
 from medallion_assets_tests.e2e.desk_pages import LIVE, Desk
 from medallion_assets_tests.e2e.desk_world import DeskWorld
 from medallion_assets_tests.integration import desk
-from medallion_services.embedded import postgres
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 
 
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Desk]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         world = DeskWorld(settings)
         world.judge(time.time())
         early, live = world.alerts[:-LIVE], world.alerts[-LIVE:]

@@ -17,9 +17,11 @@ from psycopg.types.json import Jsonb
 
 from fraud_domain.settings import Settings
 from medallion_assets_tests.pipeline import database
+from medallion_services.dashboard.access import Role
 from medallion_services.dashboard.app import create_app
 from medallion_services.dashboard.passwords import hash_password
 from medallion_services.embedded.ports import free_ports
+from medallion_services.embedded.throwaway import own_database
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery"
@@ -32,6 +34,22 @@ VALUES (%(alert_id)s, %(transaction_id)s, %(customer_id)s, '4242', %(merchant_id
     'PIX', 'MOBILE_APP', %(score)s, %(level)s, %(typology)s, 'rules-1', %(reasons)s, 'transactions', 0, %(number)s,
     %(event_time)s, %(subject_kind)s, %(subject)s)
 """
+
+
+@contextmanager
+def with_people() -> Iterator[Settings]:
+    """A database of its own with one user of each role, called `<role>-user`."""
+    with own_database() as settings:
+        for role in Role:
+            add_user(settings, f"{role}-user", role)
+        yield settings
+
+
+@asynccontextmanager
+async def api(settings: Settings, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application without login."""
+    async with running(with_dashboard(settings)) as app, client(app, **headers) as http:
+        yield http
 
 
 def reason(rule_id: str = "PIX-1", contribution: float = 63.5) -> dict[str, Any]:

@@ -7,9 +7,7 @@ import pytest
 
 from fraud_domain.settings import Settings
 from medallion_assets_tests.pipeline import database, take_lease
-from medallion_services.embedded import postgres
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 from spark_jobs.alert_sink import AlertSink, ReplayDiffersError, open_sink
 from spark_jobs.lake import Batch
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
@@ -17,8 +15,7 @@ from spark_jobs.lease import FencedError, Lease, StreamHeldError
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         yield settings
 
 

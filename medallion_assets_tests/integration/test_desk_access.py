@@ -1,9 +1,7 @@
 """Who may do what at the desk: roles by route, logins, tokens, forged requests, limits, headers."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from fraud_domain.settings import Settings
@@ -11,25 +9,12 @@ from medallion_assets_tests.integration import desk
 from medallion_assets_tests.pipeline import database
 from medallion_services.dashboard.access import ACCESS, RANK, Role
 from medallion_services.dashboard.passwords import new_token, token_hash
-from medallion_services.embedded import postgres
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
-        for role in Role:
-            desk.add_user(settings, f"{role}-user", role)
+    with desk.with_people() as settings:
         yield settings
-
-
-@asynccontextmanager
-async def api(settings: Settings, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application without login."""
-    async with desk.running(desk.with_dashboard(settings)) as app, desk.client(app, **headers) as http:
-        yield http
 
 
 def add_token(settings: Settings, role: Role, user: str | None = None, days: int = 1) -> str:
@@ -161,7 +146,7 @@ def test_without_login_a_foreign_page_or_name_still_gets_nowhere(server: Setting
     path = f"/api/v1/alerts/{alert_id}/notes"
 
     async def scenario() -> None:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             assert (await http.get("/", headers={"host": "rebound.example"})).status_code == 400
             for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "same-origin"}):
                 assert (await http.post(path, json={"text": "x"}, headers=headers)).status_code == 403
@@ -195,7 +180,7 @@ def test_passwords_cannot_be_tried_by_the_hundred(server: Settings) -> None:
 
 def test_every_answer_carries_the_security_headers(server: Settings) -> None:
     async def scenario() -> None:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             for path in ("/", "/api/v1/me", "/health", "/static/app.js", "/nothing", "/api/v1/alerts?limit=x"):
                 headers = (await http.get(path)).headers
                 assert "script-src 'self'" in headers["content-security-policy"], path

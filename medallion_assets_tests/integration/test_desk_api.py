@@ -4,8 +4,7 @@ import asyncio
 import csv
 import io
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,34 +14,21 @@ import pytest
 
 from fraud_domain.settings import Settings
 from medallion_assets_tests.integration import desk
-from medallion_services.dashboard.access import ACCESS, Role
+from medallion_services.dashboard.access import ACCESS
 from medallion_services.database.prepare import admin_parameters
-from medallion_services.embedded import postgres
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
-        for role in Role:
-            desk.add_user(settings, f"{role}-user", role)
+    with desk.with_people() as settings:
         yield settings
-
-
-@asynccontextmanager
-async def api(settings: Settings, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application without login."""
-    async with desk.running(desk.with_dashboard(settings)) as app, desk.client(app, **headers) as http:
-        yield http
 
 
 def test_an_alert_is_taken_worked_on_closed_and_its_history_tells_so(server: Settings) -> None:
     alert_id = desk.add_alert(server)
 
     async def scenario() -> dict[str, Any]:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             path = f"/api/v1/alerts/{alert_id}"
             taken = (await http.post(f"{path}/assign", json={"version": 1, "assigned_to": "local"})).json()
             assert (taken["status"], taken["assigned_to"], taken["version"]) == ("in_review", "local", 2)
@@ -64,7 +50,7 @@ def test_the_second_of_two_analysts_is_told_who_was_faster(server: Settings) -> 
     alert_id = desk.add_alert(server)
 
     async def scenario() -> tuple[httpx.Response, httpx.Response]:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             close = f"/api/v1/alerts/{alert_id}/close"
             first = await http.post(close, json={"version": 1, "disposition": "verified"})
             return first, await http.post(close, json={"version": 1, "disposition": "confirmed_fraud"})
@@ -82,7 +68,7 @@ def test_of_many_at_once_exactly_one_wins(server: Settings) -> None:
     alert_id = desk.add_alert(server)
 
     async def scenario() -> list[int]:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             body = {"version": 1, "status": "in_review"}
             path = f"/api/v1/alerts/{alert_id}/transition"
             answers = await asyncio.gather(*(http.post(path, json=body) for _ in range(12)))
@@ -95,7 +81,7 @@ def test_an_illegal_move_says_what_is_allowed(server: Settings) -> None:
     alert_id = desk.add_alert(server)
 
     async def scenario() -> httpx.Response:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             body = {"version": 1, "status": "escalated"}
             return await http.post(f"/api/v1/alerts/{alert_id}/transition", json=body)
 
@@ -109,7 +95,7 @@ def test_pages_by_key_bring_every_alert_once(server: Settings) -> None:
 
     async def scenario(sort: str) -> list[str]:
         seen, cursor = [], ""
-        async with api(server) as http:
+        async with desk.api(server) as http:
             while True:
                 query: dict[str, str | int] = {"typology": "paging", "sort": sort, "limit": 5, "cursor": cursor}
                 found = (await http.get("/api/v1/alerts", params=query)).json()
@@ -129,7 +115,7 @@ def test_a_case_is_assigned_and_closed_as_a_whole(server: Settings) -> None:
     desk.adopt(server)
 
     async def scenario() -> tuple[dict[str, Any], int]:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             case_id = (await http.get(f"/api/v1/alerts/{ids[0]}")).json()["alert"]["case_id"]
             path = f"/api/v1/cases/{case_id}"
             body = {"version": 1, "assigned_to": "analyst-user"}
@@ -150,7 +136,7 @@ def test_work_is_given_to_analysts_of_the_desk_only(server: Settings) -> None:
     alert_id = desk.add_alert(server)
 
     async def scenario(name: str) -> int:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             body = {"version": 1, "assigned_to": name}
             return (await http.post(f"/api/v1/alerts/{alert_id}/assign", json=body)).status_code
 
@@ -159,7 +145,7 @@ def test_work_is_given_to_analysts_of_the_desk_only(server: Settings) -> None:
 
 def test_snoozes_are_made_listed_and_ended(server: Settings) -> None:
     async def scenario() -> list[int]:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
             body = {"rule_id": "PIX-1", "subject_kind": "customer", "subject": "s1", "until": until, "reason": "known"}
             made = (await http.post("/api/v1/snoozes", json=body)).json()["id"]
@@ -179,7 +165,7 @@ def test_export_holds_every_row_and_no_formula(server: Settings) -> None:
         desk.add_alert(server, typology="exported", customer_id=evil)
 
     async def scenario() -> httpx.Response:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             return await http.get("/api/v1/alerts.csv", params={"typology": "exported", "limit": 2})
 
     answer = desk.run(scenario())
@@ -195,7 +181,7 @@ def test_every_page_speaks_both_languages(server: Settings) -> None:
     desk.adopt(server)
 
     async def scenario() -> None:
-        async with api(server) as http:
+        async with desk.api(server) as http:
             for method, path in ACCESS:
                 if method != "GET" or path.startswith("/api/"):
                     continue

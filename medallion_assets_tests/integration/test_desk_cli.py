@@ -11,16 +11,13 @@ from fraud_domain.settings import Settings
 from medallion_assets_tests.integration import desk
 from medallion_assets_tests.pipeline import database
 from medallion_services.cli import app
-from medallion_services.embedded import postgres
 from medallion_services.embedded.environment import settings_environment
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         yield settings
 
 

@@ -14,9 +14,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 from fraud_domain.settings import Settings
 from medallion_assets_tests.integration import desk
 from medallion_services.dashboard.access import ACCESS
-from medallion_services.embedded import postgres
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 
 NOT_FUZZED = {("GET", "/api/v1/events"), ("GET", "/api/v1/openapi.json")}
 """The first never ends, the second is where the schema comes from."""
@@ -24,8 +22,7 @@ NOT_FUZZED = {("GET", "/api/v1/events"), ("GET", "/api/v1/openapi.json")}
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         for _ in range(5):
             desk.add_alert(settings)
         desk.adopt(settings)

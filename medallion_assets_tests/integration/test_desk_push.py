@@ -10,9 +10,7 @@ import pytest
 from fraud_domain.settings import Settings
 from medallion_assets_tests.integration import desk
 from medallion_services.database.prepare import admin_parameters
-from medallion_services.embedded import postgres
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 from medallion_services.notifier import webpush
 
 ENDPOINT = "https://push.example/device/1"
@@ -21,8 +19,7 @@ DEVICE = {"endpoint": ENDPOINT, "expirationTime": None, "keys": {"p256dh": "B" *
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         yield settings
 
 

@@ -17,9 +17,7 @@ from medallion_assets.defs.quality.invariants import INVARIANTS, View
 from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.platform import Platform
 from medallion_assets_tests.pipeline import database
-from medallion_services.embedded import postgres
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 from medallion_services.generator.noise import Noise
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
@@ -61,8 +59,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     source = tmp_path_factory.mktemp("history")
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         noise = Noise(duplicates=0.05, malformed=0.05)
         world = World(5, 40, 40, settings.token_key())
         timeline = Timeline(world, Plan(1_500 / (DAYS * 86_400), 5, fraud_share=0.3, run_id="h", noise=noise))

@@ -27,10 +27,8 @@ from fraud_domain.settings import Settings
 from medallion_assets_tests.integration import notifying
 from medallion_assets_tests.integration.receivers import Answer, http_receiver, smtp_receiver
 from medallion_assets_tests.pipeline import database
-from medallion_services.embedded import postgres
 from medallion_services.embedded.ports import free_ports
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 from medallion_services.notifier import webpush
 from medallion_services.notifier.backoff import RefusedError
 
@@ -38,8 +36,7 @@ from medallion_services.notifier.backoff import RefusedError
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
     (port,) = free_ports(1)
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         yield notifying.with_notifier(settings, smtp_port=port)
 
 

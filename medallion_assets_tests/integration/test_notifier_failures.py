@@ -15,17 +15,14 @@ from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_assets_tests.integration import notifying
 from medallion_assets_tests.integration.receivers import Answer, http_receiver
 from medallion_services.database.prepare import admin_parameters
-from medallion_services.embedded import postgres
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.ports import free_ports
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         yield notifying.with_notifier(settings, lease_seconds=3.0, timeout_seconds=1.0)
 
 

@@ -13,10 +13,8 @@ from medallion_assets_tests.integration import desk, notifying
 from medallion_assets_tests.integration.receivers import Answer, HttpReceiver, http_receiver
 from medallion_assets_tests.pipeline import database
 from medallion_services.cli import app
-from medallion_services.embedded import postgres
 from medallion_services.embedded.environment import settings_environment
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 from medallion_services.notifier.channels import open_channels
 from medallion_services.notifier.delivery import Delivery
 from medallion_services.notifier.worker import open_pool
@@ -24,8 +22,7 @@ from medallion_services.notifier.worker import open_pool
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         yield notifying.with_notifier(settings)
 
 

@@ -14,16 +14,13 @@ from medallion_assets.platform import Platform
 from medallion_assets_tests.integration import notifying
 from medallion_assets_tests.integration.receivers import http_receiver
 from medallion_assets_tests.pipeline import database
-from medallion_services.embedded import postgres
-from medallion_services.embedded.stack import prepare_database
-from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.embedded.throwaway import own_database
 from medallion_services.notifier import watch
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Settings]:
-    with fresh_settings() as settings, running(settings, postgres.component(settings)):
-        prepare_database(settings)
+    with own_database() as settings:
         yield notifying.with_notifier(settings)
 
 
@@ -59,9 +56,14 @@ def alarms(settings: Settings) -> list[dict[str, Any]]:
 
 
 def fail_and_tell(instance: dg.DagsterInstance, settings: Settings, job: dg.JobDefinition) -> None:
-    """A run that fails, handed to the sensor as Dagster does."""
+    """A run that fails, handed to the sensor."""
     result = job.execute_in_process(instance=instance, raise_on_error=False)
     assert not result.success
+    tell(instance, settings, result)
+
+
+def tell(instance: dg.DagsterInstance, settings: Settings, result: dg.ExecuteInProcessResult) -> None:
+    """A failed run, handed to the sensor as Dagster does."""
     context = dg.build_run_status_sensor_context(
         sensor_name="failed_runs",
         dagster_event=result.get_run_failure_event(),
@@ -122,25 +124,13 @@ def test_a_failed_blocking_check_is_raised_and_resolved_when_it_passes(
     def check(passed: bool, cursor: str | None) -> tuple[str, str | None]:
         state["passed"] = passed
         result = location.resolve_job_def("checks").execute_in_process(instance=instance, raise_on_error=False)
-        if not passed:
+        if not passed and not result.success:
             tell(instance, server, result)
         with dg.build_sensor_context(
             instance=instance, cursor=cursor, resources={"platform": Platform(server)}
         ) as context:
             answer = cast(dg.SkipReason, failed_checks(context))
             return str(answer.skip_message), context.cursor
-
-    def tell(instance: dg.DagsterInstance, settings: Settings, result: dg.ExecuteInProcessResult) -> None:
-        if result.success:
-            return
-        context = dg.build_run_status_sensor_context(
-            sensor_name="failed_runs",
-            dagster_event=result.get_run_failure_event(),
-            dagster_instance=instance,
-            dagster_run=result.dagster_run,
-            resources={"platform": Platform(settings)},
-        ).for_run_failure()
-        failed_runs(context)
 
     said, cursor = check(False, None)
     assert said == "2 evaluations: 1 raised, 0 counted, 0 resolved"

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fraud_domain.settings import Settings
+from medallion_services.embedded import postgres
 from medallion_services.embedded.component import Component
 from medallion_services.embedded.environment import instance_id
 from medallion_services.embedded.ports import free_ports
 from medallion_services.embedded.processes import end_marked
 from medallion_services.embedded.secrets import ensure_secrets
+from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.supervisor import Supervisor
 
 _GRACE_SECONDS = 10
@@ -80,3 +82,11 @@ def running(settings: Settings, *components: Component) -> Iterator[Supervisor]:
         yield supervisor
     finally:
         supervisor.stop()
+
+
+@contextmanager
+def own_database(**more: Any) -> Iterator[Settings]:
+    """Settings as by `fresh_settings`, with a PostgreSQL that runs and has roles, tables and rules as in production."""
+    with fresh_settings(**more) as settings, running(settings, postgres.component(settings)):
+        prepare_database(settings)
+        yield settings
