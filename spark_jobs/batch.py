@@ -1,10 +1,9 @@
 """What all batch jobs share: a Spark session, the arguments of a span of days, the rule set to judge by."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 
 import psycopg
 from pyspark.sql import SparkSession
@@ -12,8 +11,8 @@ from pyspark.sql import SparkSession
 from fraud_domain.rules import RuleError, load_texts, read_texts
 from fraud_domain.settings import MissingSecretError, Settings
 from spark_jobs.rule_sets import NoRuleSetError, RuleSet, newest, texts_of
+from spark_jobs.runtime import EXIT_FAILED, say
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
 Job = Callable[[SparkSession, Settings, argparse.Namespace], None]
 _USER_ERRORS = (NoRuleSetError, RuleError, MissingSecretError, FileNotFoundError, psycopg.OperationalError)
 
@@ -36,11 +35,6 @@ def parse_day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a day such as 2026-11-24") from None
-
-
-def say(message: str) -> None:
-    """One line on the log of the job."""
-    print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {message}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def main(name: str, parser: argparse.ArgumentParser, job: Job, arguments: Sequence[str] | None = None) -> int:

@@ -8,25 +8,20 @@ from files before the topic, each in the order of its positions.
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
-from fraud_domain.rules import ORIGIN_FIELDS, Decision, Engine, Origin, Subject, alert_id, load_texts
+from fraud_domain.rules import ORIGIN_FIELDS, Decision, Origin, Subject
 from fraud_domain.rules.sorted import Arrival, judge_sorted
-from fraud_domain.settings import RuleSettings
-from fraud_domain.tables import DECISION_COLUMNS, TRANSACTION_COLUMNS
+from fraud_domain.tables import DECISION_COLUMNS
 from fraud_domain.topics import TRANSACTIONS
-from spark_jobs.decisions import Limits
+from spark_jobs.decisions import CARRIED, Limits, decision_values, engine_of
 from spark_jobs.rule_sets import RuleSet
 from spark_jobs.schemas import columns_schema
 
 _POSITION = ("topic", "partition", "offset")
-_FROM_EVENT = tuple(
-    c.name for c in DECISION_COLUMNS if c.name in {k.name for k in TRANSACTION_COLUMNS} or c.name in _POSITION
-)
 _ARRIVED = "kafka_timestamp"
 _ROWS_PER_BATCH = 20_000
 
@@ -49,8 +44,8 @@ def decide_history(
         subject: whom to judge. About others than customers only hits are given, as live.
         partitions: how many tasks share the work; each subject is judged by one.
     """
-    engine = _engine(rules, limits, subject)
-    carried = {*engine.inputs, *_FROM_EVENT, *_POSITION} - {"event_time", _ARRIVED}
+    engine = engine_of(rules, limits, subject)
+    carried = {*engine.inputs, *CARRIED, *_POSITION} - {"event_time", _ARRIVED}
     rows = transactions.where(F.col(subject.field).isNotNull()).select(
         F.col(subject.field).alias("_key"),
         F.lit(Origin.TRANSACTIONS.value).alias("_origin"),
@@ -70,17 +65,13 @@ def decide_history(
     )
 
     def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        made = _engine(rules, limits, subject)
+        made = engine_of(rules, limits, subject)
         decided = judge_sorted(made, _arrivals(batches))
         if subject is not Subject.CUSTOMER:
             decided = ((event, d) for event, d in decided if d.reasons or d.shadow)
         yield from _record_batches(decided)
 
     return ordered.mapInArrow(judge, schema)
-
-
-def _engine(rules: RuleSet, limits: Limits, subject: Subject) -> Engine:
-    return Engine(load_texts(dict(rules.texts)), RuleSettings.model_validate_json(limits.settings), subject)
 
 
 def _note_rows(notes: DataFrame, origin: Origin, subject: Subject) -> DataFrame:
@@ -108,7 +99,7 @@ def _record_batches(decided: Iterator[tuple[dict[str, Any], Decision]]) -> Itera
     names = [column.name for column in DECISION_COLUMNS]
     columns: list[list[Any]] = [[] for _ in (*names, "event_date")]
     for event, decision in decided:
-        values = _values(event, decision)
+        values = decision_values(decision, event)
         for column, name in zip(columns, names, strict=False):
             column.append(values[name])
         columns[-1].append(event["event_time"])
@@ -117,24 +108,6 @@ def _record_batches(decided: Iterator[tuple[dict[str, Any], Decision]]) -> Itera
             columns = [[] for _ in columns]
     if columns[0]:
         yield _record_batch(names, columns)
-
-
-def _values(event: dict[str, Any], decision: Decision) -> dict[str, Any]:
-    plain = decision.as_json()
-    return {name: event[name] for name in _FROM_EVENT} | {
-        _ARRIVED: event[_ARRIVED],
-        "subject_kind": decision.subject_kind.value,
-        "subject": decision.subject,
-        "score": decision.score,
-        "level": decision.level,
-        "typology": decision.typology,
-        "alert": decision.alert,
-        "alert_id": alert_id(decision) if decision.alert else None,
-        "rule_set_version": decision.rule_set_version,
-        "reasons": orjson.dumps(plain["reasons"]).decode(),
-        "shadow": orjson.dumps(plain["shadow"]).decode(),
-        "abstained": list(decision.abstained),
-    }
 
 
 _ARROW: dict[str, pa.DataType] = {

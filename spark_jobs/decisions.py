@@ -17,14 +17,14 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-import pandas as pd
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
 from fraud_domain.acceptance import Acceptance
-from fraud_domain.rules import Decision, Engine, History, Subject, alert_id, load_texts
+from fraud_domain.intervals import interval_micros
+from fraud_domain.rules import Catalogue, Decision, Engine, History, Subject, alert_id, load_texts
 from fraud_domain.settings import RuleSettings, Settings
 from fraud_domain.tables import DECISION_COLUMNS, TRANSACTION_COLUMNS
 from fraud_domain.topics import TRANSACTIONS
@@ -32,9 +32,10 @@ from spark_jobs.rule_sets import RuleSet, of_this_batch
 
 _POSITION = ("topic", "partition", "offset", "kafka_timestamp")
 _TIMES = ("event_time", "kafka_timestamp")
-_CARRIED = tuple(
+CARRIED = tuple(
     c.name for c in DECISION_COLUMNS if c.name in {k.name for k in TRANSACTION_COLUMNS} or c.name in _POSITION
 )
+"""Columns of a decision that are those of its transaction."""
 _OUTPUT = t.StructType(
     [
         t.StructField("customer_id", t.StringType(), False),
@@ -57,13 +58,19 @@ class Limits:
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
         """The limits that the settings give."""
-        return cls(settings.rules.model_dump_json(), span_micros(settings.streams.future_tolerance))
+        return cls(settings.rules.model_dump_json(), interval_micros(settings.streams.future_tolerance))
+
+
+@lru_cache(maxsize=4)
+def _catalogue(rules: RuleSet) -> Catalogue:
+    """The rules as values: the engines of all kinds of subject are made of one."""
+    return load_texts(dict(rules.texts))
 
 
 @lru_cache(maxsize=16)
-def _engine(rules: RuleSet, limits: Limits, subject: Subject) -> Engine:
-    """The compiled rules about one kind of subject, made once per worker process."""
-    return Engine(load_texts(dict(rules.texts)), RuleSettings.model_validate_json(limits.settings), subject)
+def engine_of(rules: RuleSet, limits: Limits, subject: Subject) -> Engine:
+    """The compiled rules about one kind of subject, made once per process."""
+    return Engine(_catalogue(rules), RuleSettings.model_validate_json(limits.settings), subject)
 
 
 def _forget_zipped_pyspark() -> None:
@@ -77,22 +84,16 @@ def _forget_zipped_pyspark() -> None:
         sys.path_importer_cache.pop(entry, None)
 
 
-def span_micros(interval: str) -> int:
-    """Microseconds of an interval setting such as `5 minutes`.
-
-    Raises:
-        ValueError: it is not a number and a unit.
-    """
-    return int(pd.Timedelta(interval).value // 1_000)
-
-
 def decision_document(decision: Decision, event: dict[str, Any]) -> dict[str, Any]:
     """A decision as the decision log holds it (`DECISION_COLUMNS`); money as text, times in ISO-8601, UTC."""
+    times = {name: (_EPOCH + timedelta(microseconds=event[name])).isoformat() for name in _TIMES}
+    return decision_values(decision, event) | times | {"amount": str(event["amount"])}
+
+
+def decision_values(decision: Decision, event: dict[str, Any]) -> dict[str, Any]:
+    """The values of `DECISION_COLUMNS`; money as Decimal, times as epoch microseconds."""
     plain = decision.as_json()
-    document = {name: event[name] for name in _CARRIED}
-    document |= {name: (_EPOCH + timedelta(microseconds=event[name])).isoformat() for name in _TIMES}
-    return document | {
-        "amount": str(event["amount"]),
+    return {name: event[name] for name in CARRIED} | {
         "score": decision.score,
         "level": decision.level,
         "typology": decision.typology,
@@ -130,7 +131,7 @@ class DecideSubject(StatefulProcessor):
     ) -> Iterator[Row]:
         """Judge a batch's rows of one subject: what is known about it first, then its transactions in log order."""
         kind, subject = Subject(key[0]), str(key[1])
-        engine = _engine(self._rules, self._limits, kind)
+        engine = engine_of(self._rules, self._limits, kind)
         if not engine.rules:
             return
         stored = self._history.get()

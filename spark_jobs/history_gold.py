@@ -11,11 +11,12 @@ from pyspark.sql import functions as F
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
 from spark_jobs.aggregates import CUSTOMERS, MERCHANTS, METRICS, METRICS_RULE, PROFILE_RULE, profiles, window_metrics
-from spark_jobs.batch import Days, say
-from spark_jobs.history_load import Load, append_history, is_written, table_frame
-from spark_jobs.lake import Batch, ensure_table, merge_additive
+from spark_jobs.batch import Days
+from spark_jobs.history_load import Load, append_history, is_written
+from spark_jobs.lake import Batch, ensure_table, merge_additive, read_table
 from spark_jobs.medallion_gold import DEFAULT_LOOK_BACK_DAYS, decide_all
 from spark_jobs.rule_sets import RuleSet
+from spark_jobs.runtime import say
 
 SILVER, DECISIONS = table("silver.transactions"), table("gold.fraud_decisions")
 ONE = 1
@@ -29,7 +30,7 @@ def metrics_batch(load: Load) -> Batch:
 
 def span_of(spark: SparkSession, settings: Settings, load: Load) -> Days | None:
     """Event dates of a load, None when silver holds nothing of it."""
-    rows = load.of(table_frame(spark, settings.lake_root, SILVER))
+    rows = load.of(read_table(spark, settings.lake_root, SILVER))
     first = rows.agg(F.min("event_date"), F.max("event_date")).collect()[0]
     return None if first[0] is None else Days(first[0], first[1] + timedelta(days=1))
 
@@ -37,7 +38,7 @@ def span_of(spark: SparkSession, settings: Settings, load: Load) -> Days | None:
 def load_metrics(spark: SparkSession, settings: Settings, load: Load) -> None:
     """Add the load to window metrics and profiles, each table once."""
     lake, batch = settings.lake_root, metrics_batch(load)
-    rows = load.of(table_frame(spark, lake, SILVER))
+    rows = load.of(read_table(spark, lake, SILVER))
     outputs = [(spec, METRICS_RULE, window_metrics(rows, span)) for span, spec in METRICS.items()]
     outputs += [(spec, PROFILE_RULE, profiles(rows, spec)) for spec in (CUSTOMERS, MERCHANTS)]
     for spec, rule, updates in outputs:

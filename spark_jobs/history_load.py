@@ -1,7 +1,7 @@
 """A load of history: files of transactions as JSON Lines, brought into the lake beside the streams.
 
 A load has a name made of its files, so the same files are the same load. It is cut into chunks of files; every write
-of a chunk carries `txnAppId` = history:<load>:<table> and `txnVersion` = chunk, so a load that was killed anywhere is
+of a chunk carries `txnAppId` = history:<table>:<load> and `txnVersion` = chunk, so a load that was killed anywhere is
 run again from the start and writes only what is missing.
 
 Rows are written with `dataChange=false`: they are not news to the streams, which read the same tables.
@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraud_domain.tables import TableSpec, location
+from spark_jobs.lake import Batch, append_once
 
 TOPIC_PREFIX = "history:"
 _CHUNK_BYTES = 512 * 1024 * 1024
@@ -53,6 +54,10 @@ class Load:
         """All files, in order."""
         return tuple(file for chunk in self.chunks for file in chunk.files)
 
+    def batch(self, version: int) -> Batch:
+        """Identity of a chunk's writes."""
+        return Batch("history", self.name, version)
+
     def of(self, frame: DataFrame, chunk: Chunk | None = None) -> DataFrame:
         """The rows of this load in a table that keeps positions, of one chunk if given."""
         mine = frame.where(F.col("topic") == self.topic)
@@ -89,22 +94,9 @@ def plan(name: str, files: Sequence[Path], chunk_bytes: int = _CHUNK_BYTES) -> L
     return Load(name, tuple(chunks))
 
 
-def table_frame(spark: SparkSession, lake_root: str, spec: TableSpec) -> DataFrame:
-    """A table as of now."""
-    return spark.read.format("delta").load(location(lake_root, spec))
-
-
 def append_history(frame: DataFrame, lake_root: str, spec: TableSpec, load: Load, version: int) -> None:
     """Append rows of a load in table order; a chunk that is in the table already is skipped by Delta."""
-    (
-        frame.select(*spec.column_names)
-        .write.format("delta")
-        .mode("append")
-        .option("dataChange", "false")
-        .option("txnAppId", f"{load.topic}:{spec.full_name}")
-        .option("txnVersion", version)
-        .save(location(lake_root, spec))
-    )
+    append_once(frame, lake_root, spec, load.batch(version), news=False)
 
 
 def is_written(spark: SparkSession, lake_root: str, spec: TableSpec, load: Load, version: int) -> bool:
@@ -114,5 +106,5 @@ def is_written(spark: SparkSession, lake_root: str, spec: TableSpec, load: Load,
         raise RuntimeError("no JVM behind this session")
     log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, location(lake_root, spec))
     snapshot = log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
-    last = snapshot.transactions().get(f"{load.topic}:{spec.full_name}")
+    last = snapshot.transactions().get(load.batch(version).app_id(spec.full_name))
     return bool(last.isDefined() and last.get() >= version)

@@ -78,17 +78,26 @@ def has_rows(spark: SparkSession, lake_root: str, spec: TableSpec) -> bool:
     path = location(lake_root, spec)
     if "://" not in path:
         return bool(DeltaLog(path).version() > 0)
-    return not spark.read.format("delta").load(path).isEmpty()
+    return not read_table(spark, lake_root, spec).isEmpty()
 
 
-def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch) -> None:
-    """Append rows in table order; a batch that is already in the table is skipped by Delta."""
+def read_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> DataFrame:
+    """A table as of now."""
+    return spark.read.format("delta").load(location(lake_root, spec))
+
+
+def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch, news: bool = True) -> None:
+    """Append rows in table order; a batch that is already in the table is skipped by Delta.
+
+    Streams that read the table pass over rows that are no news (docs/adr/0013).
+    """
     (
         frame.select(*spec.column_names)
         .write.format("delta")
         .mode("append")
         .option("txnAppId", batch.app_id(spec.full_name))
         .option("txnVersion", batch.batch_id)
+        .option("dataChange", str(news).lower())
         .save(location(lake_root, spec))
     )
 

@@ -16,10 +16,11 @@ from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
-from spark_jobs.batch import main, say
+from spark_jobs.batch import main
 from spark_jobs.history_load import SPLIT_BYTES, Chunk, Load, append_history, is_written, plan, source_files
 from spark_jobs.lake import ensure_table
 from spark_jobs.masking import has_card_number, mask_card_numbers
+from spark_jobs.runtime import say
 
 BRONZE = table("bronze.transactions")
 _ROW_IN_TASK = (1 << 33) - 1

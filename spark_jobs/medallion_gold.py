@@ -15,12 +15,13 @@ from pyspark.sql import functions as F
 
 from fraud_domain.rules import Origin, load_texts
 from fraud_domain.settings import Settings
-from fraud_domain.tables import location, table
-from spark_jobs.batch import Days, main, parse_day, rule_set, say
+from fraud_domain.tables import table
+from spark_jobs.batch import Days, main, parse_day, rule_set
 from spark_jobs.batch_decisions import decide_history
 from spark_jobs.decisions import Limits
-from spark_jobs.lake import ensure_table, replace_days
+from spark_jobs.lake import ensure_table, read_table, replace_days
 from spark_jobs.rule_sets import RuleSet
+from spark_jobs.runtime import say
 
 RECOMPUTED = table("gold.recomputed_decisions")
 _NOTES = {Origin.LABELS: table("silver.labels"), Origin.ACCOUNT_EVENTS: table("silver.account_events")}
@@ -40,9 +41,9 @@ def recompute(spark: SparkSession, settings: Settings, days: Days, rules: RuleSe
 def decide_all(spark: SparkSession, settings: Settings, since: object, days: Days, rules: RuleSet) -> DataFrame:
     """Decisions of `days` about everybody, judged with the history from `since` on."""
     lake = settings.lake_root
-    transactions = spark.read.format("delta").load(location(lake, table("silver.transactions")))
+    transactions = read_table(spark, lake, table("silver.transactions"))
     transactions = transactions.where((F.col("event_date") >= F.lit(since)) & (F.col("event_date") < F.lit(days.end)))
-    notes = {origin: spark.read.format("delta").load(location(lake, spec)) for origin, spec in _NOTES.items()}
+    notes = {origin: read_table(spark, lake, spec) for origin, spec in _NOTES.items()}
     limits, partitions = Limits.of(settings), settings.spark.shuffle_partitions
     parts = [
         decide_history(transactions, notes, rules, limits, subject, partitions)

@@ -13,12 +13,14 @@ import psycopg
 from pyspark.sql import SparkSession
 
 from fraud_domain.settings import Settings
-from spark_jobs.batch import main, rule_set, say
+from spark_jobs.batch import main, rule_set
 from spark_jobs.history_gold import load_decisions, load_metrics, span_of
-from spark_jobs.history_load import plan, source_files, table_frame
+from spark_jobs.history_load import plan, source_files
+from spark_jobs.lake import read_table
 from spark_jobs.medallion_bronze import BRONZE, load_bronze, parser
 from spark_jobs.medallion_silver import load_silver
 from spark_jobs.medallion_to_postgres import load_marts
+from spark_jobs.runtime import say
 
 _RECORD = """
 INSERT INTO fraud.history_loads AS l (load, files, rows, first_day, last_day, rule_set_version)
@@ -43,7 +45,7 @@ def run(spark: SparkSession, settings: Settings, chosen: argparse.Namespace) -> 
         started = time.monotonic()
         stage()
         took[name] = time.monotonic() - started
-    rows = load.of(table_frame(spark, settings.lake_root, BRONZE)).count()
+    rows = load.of(read_table(spark, settings.lake_root, BRONZE)).count()
     for name, seconds in took.items():
         say(f"{name}: {seconds:.1f} s, {rows / seconds:,.0f} rows/s")
     total = sum(took.values())

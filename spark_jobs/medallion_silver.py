@@ -12,11 +12,12 @@ from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
-from spark_jobs.batch import main, say
+from spark_jobs.batch import main
 from spark_jobs.contract import TimeLimits, parse_transactions
-from spark_jobs.history_load import Chunk, Load, append_history, is_written, plan, source_files, table_frame
-from spark_jobs.lake import ensure_table
+from spark_jobs.history_load import Chunk, Load, append_history, is_written, plan, source_files
+from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.medallion_bronze import BRONZE, parser
+from spark_jobs.runtime import say
 from spark_jobs.streaming_silver import late, quarantined
 
 SILVER, QUARANTINE, LATE = (
@@ -33,12 +34,11 @@ def load_silver(spark: SparkSession, settings: Settings, load: Load) -> None:
     for chunk in load.chunks:
         missing = [s for s in (SILVER, QUARANTINE, LATE) if not is_written(spark, lake, s, load, chunk.version)]
         if missing:
-            raw = load.of(table_frame(spark, lake, BRONZE), chunk)
+            raw = load.of(read_table(spark, lake, BRONZE), chunk)
             parsed = parse_transactions(raw, limits).persist()
             try:
-                valid = first_ones(
-                    parsed.where(F.col("errors").isNull()), table_frame(spark, lake, SILVER), load, chunk
-                )
+                sound, known = parsed.where(F.col("errors").isNull()), read_table(spark, lake, SILVER)
+                valid = first_ones(sound, known, load, chunk)
                 outputs = {SILVER: valid, QUARANTINE: quarantined(parsed), LATE: late(valid)}
                 for spec in missing:
                     append_history(outputs[spec], lake, spec, load, chunk.version)

@@ -16,16 +16,18 @@ from pyspark.sql import SparkSession
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, table
 from spark_jobs.aggregates import METRICS, METRICS_RULE, window_metrics
-from spark_jobs.batch import main, say
+from spark_jobs.batch import main
 from spark_jobs.history_gold import SILVER, metrics_batch
-from spark_jobs.history_load import Load, plan, source_files, table_frame
+from spark_jobs.history_load import Load, plan, source_files
+from spark_jobs.lake import read_table
 from spark_jobs.marts import enter, upsert
 from spark_jobs.medallion_bronze import parser
+from spark_jobs.runtime import say
 
 
 def load_marts(spark: SparkSession, settings: Settings, load: Load) -> bool:
     """Add the load to the marts in one transaction; False when the ledger has it already."""
-    rows = load.of(table_frame(spark, settings.lake_root, SILVER))
+    rows = load.of(read_table(spark, settings.lake_root, SILVER))
     with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection, connection.transaction():
         if not enter(connection, metrics_batch(load)):
             say("to_postgres: the marts have this load already")

@@ -52,14 +52,15 @@ def main(streams: Mapping[str, Start]) -> int:
             heartbeat = Heartbeat(database, application, os.environ.get("MEDALLION_RUN_ID", ""), datetime.now(UTC))
             return _Application(settings, streams, lease, heartbeat, stop).run()
     except StreamHeldError as held:
-        _say(str(held))
+        say(str(held))
         return EXIT_HELD
     except (MissingSecretError, psycopg.OperationalError) as error:
-        _say(f"cannot start: {error}")
+        say(f"cannot start: {error}")
         return EXIT_FAILED
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """One line on the log of the application."""
     print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {message}", file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -123,7 +124,7 @@ class _Application:
         try:
             for stream, start in self.streams.items():
                 self._queries[stream] = start(spark, self.settings, self.lease.epochs[stream])
-                _say(f"stream {stream} started: {', '.join(q.name for q in self._queries[stream])}")
+                say(f"stream {stream} started: {', '.join(q.name for q in self._queries[stream])}")
             on_started()
             failure = self._watch()
         except FencedError as fenced:
@@ -142,7 +143,7 @@ class _Application:
                 with contextlib.suppress(psycopg.OperationalError):
                     self.heartbeat.beat(stream, state, detail=failure)
         if failure:
-            _say(failure)
+            say(failure)
         return EXIT_FAILED if failure else 0
 
     def _watch(self) -> str:
@@ -182,7 +183,7 @@ class _Application:
                 generation = queries[0].id if queries else ""
                 self.heartbeat.beat(stream, "running", generation, newest if newest >= 0 else None)
         except psycopg.OperationalError as error:
-            _say(f"heartbeat not written: {str(error).splitlines()[0]}")
+            say(f"heartbeat not written: {str(error).splitlines()[0]}")
 
     def _stop_queries(self) -> None:
         for queries in self._queries.values():

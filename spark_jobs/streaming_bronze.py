@@ -13,8 +13,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.settings import Settings
 from fraud_domain.streams import stream
-from fraud_domain.tables import TableSpec, location, table
-from spark_jobs.lake import ensure_table
+from fraud_domain.tables import TableSpec, table
+from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.masking import has_card_number, mask_card_numbers
 from spark_jobs.runtime import main
 from spark_jobs.sources import checkpoint_path, has_checkpoint, kafka_stream, offsets_after, triggered
@@ -43,7 +43,7 @@ def starting_offsets(spark: SparkSession, settings: Settings, spec: TableSpec) -
     So a lost bronze checkpoint costs nothing: the table itself says where to go on. Partitions that bronze
     has not seen start at -2, Kafka's word for earliest.
     """
-    frame = spark.read.format("delta").load(location(settings.lake_root, spec))
+    frame = read_table(spark, settings.lake_root, spec)
     rows: list[Any] = frame.groupBy("topic", "partition").agg(F.max("offset")).collect()
     if not rows:
         return "earliest"

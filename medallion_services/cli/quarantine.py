@@ -72,6 +72,7 @@ def replay(
     """
     import getpass
 
+    from fraud_domain.intervals import interval_micros
     from medallion_services.errors import UserError
     from medallion_services.quarantine.mending import mend
     from medallion_services.quarantine.reading import messages, parse_position
@@ -82,7 +83,7 @@ def replay(
     changes = dict(_assignment(text) for text in change or [])
     settings = Settings()
     wanted = tuple(parse_position(text) for text in positions or [])
-    tolerance = _micros(settings.streams.future_tolerance)
+    tolerance = interval_micros(settings.streams.future_tolerance)
     judged = [(m, mend(m, changes, tolerance)) for m in messages(settings, reason, wanted, limit=_MOST)]
     for message, mended in judged:
         if mended.refused:
@@ -104,9 +105,3 @@ def _assignment(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise typer.BadParameter(f"'{text}' is not FIELD=VALUE", param_hint="--set")
     return name, value
-
-
-def _micros(interval: str) -> int:
-    import pandas as pd
-
-    return int(pd.Timedelta(interval).value // 1_000)

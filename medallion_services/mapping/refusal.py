@@ -3,10 +3,8 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
 
-import orjson
+from medallion_services.json_lines import OptionalJsonLines
 
 WITHHELD = "(withheld: could be a card number)"
 _LONG_DIGITS = re.compile(r"(?:[0-9][ -]?){12,}")
@@ -33,33 +31,19 @@ class Refusal:
         return {"line": self.line, "reason": self.code, "field": self.field, "value": shown(self.value)}
 
 
-class RejectedFile:
+class RejectedFile(OptionalJsonLines):
     """Writes refusals as JSON Lines, and counts them by reason; without a path it only counts."""
 
     def __init__(self, path: Path | None) -> None:
-        self.path = path
+        super().__init__(path)
         self.counts: dict[str, int] = {}
-        self._file: BinaryIO | None = None
 
     @property
     def total(self) -> int:
         """Rows refused."""
         return sum(self.counts.values())
 
-    def __enter__(self) -> Self:
-        if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("wb")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file:
-            self._file.close()
-
     def add(self, refusal: Refusal) -> None:
         """Note one."""
         self.counts[refusal.code] = self.counts.get(refusal.code, 0) + 1
-        if self._file:
-            self._file.write(orjson.dumps(refusal.as_json(), option=orjson.OPT_APPEND_NEWLINE))
+        self.write(refusal.as_json())

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from fraud_domain.tables import delta_tables
 from medallion_assets.defs.maintenance.lake import (
     clean,
     compact,
     lagging,
-    maintained_tables,
     shape,
     should_compact,
 )
@@ -27,7 +27,7 @@ def maintain_lake(context: dg.OpExecutionContext, platform: dg.ResourceParam[Pla
         behind = lagging(database)
     if behind:
         context.log.warning(f"no file is deleted: {', '.join(behind)} may still need old ones")
-    for spec in maintained_tables():
+    for spec in delta_tables():
         delta = platform.delta(spec)
         if delta is None:
             continue

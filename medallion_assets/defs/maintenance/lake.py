@@ -12,7 +12,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from psycopg.rows import DictRow
 
-from fraud_domain.tables import TableSpec, delta_tables
+from fraud_domain.tables import TableSpec
 
 SMALL_BYTES = 32 * 1024 * 1024
 TARGET_BYTES = 128 * 1024 * 1024
@@ -79,8 +79,3 @@ def clean(delta: DeltaTable) -> int:
     delta.cleanup_metadata()
     hours = int(RETENTION.total_seconds() // 3600)
     return len(delta.vacuum(retention_hours=hours, dry_run=False))
-
-
-def maintained_tables() -> tuple[TableSpec, ...]:
-    """Every table of the lake."""
-    return delta_tables()
