@@ -11,6 +11,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from fraud_domain.tables import table
+from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import Batch
 from spark_jobs.lease import Parameters, check_epoch
 
@@ -64,6 +65,7 @@ class AlertSink:
             return 0
         rows = sorted((tuple(alert[c] for c in ALERT_COLUMNS) for alert in alerts), key=lambda row: str(row[0]))
         payload = hashlib.sha256(orjson.dumps(rows, default=str)).hexdigest()
+        reached(Failpoint.BEFORE_ALERT_COMMIT)
         for pause in _RETRY_SECONDS:
             try:
                 return self._write(batch, rows, payload)
@@ -76,11 +78,13 @@ class AlertSink:
             check_epoch(connection, self.stream, self.epoch)
             if not self._enter(connection, batch, len(rows), payload):
                 return 0
+            reached(Failpoint.IN_ALERT_TRANSACTION)
             connection.execute(_STAGING)
             with connection.cursor().copy(_COPY) as copy:
                 for row in rows:
                     copy.write_row(row)
             inserted = connection.execute(_INSERT).fetchone()
+        reached(Failpoint.AFTER_ALERT_COMMIT)
         return int(inserted[0]) if inserted else 0
 
     def _enter(self, connection: psycopg.Connection[tuple[Any, ...]], batch: Batch, alerts: int, payload: str) -> bool:

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraud_domain.tables import TableSpec, location
+from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.schemas import table_schema
 
 _PROPERTIES = {"delta.checkpointInterval": "50", "delta.enableDeletionVectors": "false"}
@@ -91,6 +92,7 @@ def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch,
 
     Streams that read the table pass over rows that are no news (docs/adr/0013).
     """
+    reached(Failpoint.BEFORE_APPEND, spec.full_name)
     (
         frame.select(*spec.column_names)
         .write.format("delta")
@@ -100,6 +102,7 @@ def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch,
         .option("dataChange", str(news).lower())
         .save(location(lake_root, spec))
     )
+    reached(Failpoint.AFTER_APPEND, spec.full_name)
 
 
 @contextmanager
@@ -132,9 +135,11 @@ def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Ad
     spark = updates.sparkSession
     target = DeltaTable.forPath(spark, location(lake_root, spec))
     app_id = batch.app_id(spec.full_name)
+    reached(Failpoint.BEFORE_MERGE, spec.full_name)
     if batch.batch_id == 0:
         with idempotent_commands(spark, f"{app_id}:reset", 0):
             target.delete()
+        reached(Failpoint.AFTER_RESET, spec.full_name)
     on = [F.col(f"t.{key}") == F.col(f"u.{key}") for key in spec.key]
     for column in spec.partition_by:
         days = [row[0] for row in updates.select(column).distinct().collect()]
@@ -153,6 +158,7 @@ def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Ad
             .whenNotMatchedInsertAll()
             .execute()
         )
+    reached(Failpoint.AFTER_MERGE, spec.full_name)
 
 
 def replace_days(frame: DataFrame, lake_root: str, spec: TableSpec, start: date, end: date) -> int:

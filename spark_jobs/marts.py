@@ -7,6 +7,7 @@ import psycopg
 from psycopg import sql
 
 from fraud_domain.tables import TableSpec
+from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import Additive, Batch
 from spark_jobs.lease import Parameters
 
@@ -50,6 +51,8 @@ def add_to_marts(
             if batch.batch_id == 0:
                 connection.execute(sql.SQL("DELETE FROM {}").format(_qualified(spec)))
             connection.cursor().executemany(upsert(spec, rule.sums, _values(spec)), rows)
+        reached(Failpoint.IN_MART_TRANSACTION)
+    reached(Failpoint.AFTER_MART_COMMIT)
     return True
 
 

@@ -19,6 +19,7 @@ from psycopg_pool import ConnectionPool
 from pyspark import SparkFiles, TaskContext
 from pyspark.sql import SparkSession
 
+from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import Batch
 
 PLAN = "medallion.rule_sets"
@@ -120,6 +121,7 @@ class RuleBook:
             self._activation, version = published
             texts = texts_of(connection, version)
             self._record(connection, batch.generation, batch.batch_id + 1)
+        reached(Failpoint.AFTER_RULES_RECORDED)
         _ship(spark, self.folder, version, texts)
         self.plan = [*self.plan[-1:], (batch.batch_id + 1, version)]
         self._tell(spark)

@@ -24,6 +24,7 @@ from spark_jobs.aggregates import (
     rule_metrics,
     window_metrics,
 )
+from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import Batch, append_once, current_generation, ensure_table, merge_additive
 from spark_jobs.marts import add_to_marts, replace_in_mart
 from spark_jobs.runtime import main
@@ -97,6 +98,7 @@ def write_rule_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
         rows = frame.select(*RULE_METRICS.column_names).persist()
         try:
             rows.write.format("delta").mode("overwrite").save(path)
+            reached(Failpoint.BEFORE_RULE_MART)
             replace_in_mart(database, RULE_MART, _tuples(rows, RULE_MART))
         finally:
             rows.unpersist()
