@@ -20,6 +20,7 @@ from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_ALERTS, FRAUD_DECISIONS, F
 from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.decision_log import DecisionLog
 from spark_jobs.decisions import Limits, decide_customers, decide_others
+from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import Batch, current_generation
 from spark_jobs.rule_sets import RuleBook, RuleSet
 from spark_jobs.runtime import main
@@ -56,8 +57,10 @@ def write_decisions(lane: Lane, sink: AlertSink, log: DecisionLog, book: RuleBoo
         batch = Batch(lane.ledger, current_generation(frame), batch_id)
         decided = frame.collect()
         sink.commit(batch, [orjson.loads(row.decision) for row in decided if row.alert])
-        log.publish(FRAUD_ALERTS, ((row.customer_id, row.decision) for row in decided if row.alert))
-        log.publish(FRAUD_DECISIONS, ((row.customer_id, row.decision) for row in decided))
+        for topic, chosen in ((FRAUD_ALERTS, [row for row in decided if row.alert]), (FRAUD_DECISIONS, decided)):
+            reached(Failpoint.BEFORE_PUBLISH, topic)
+            log.publish(topic, ((row.customer_id, row.decision) for row in chosen))
+            reached(Failpoint.AFTER_PUBLISH, topic)
         book.between_batches(frame.sparkSession, batch)
 
     return write
