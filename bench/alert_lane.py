@@ -67,22 +67,16 @@ def run(scenario: Scenario) -> Result:
 
 def _measure(spark: SparkSession, settings: Settings, scenario: Scenario) -> Result:
     result = Result()
-    world = World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
+    world = world_of(settings)
     with KafkaSink(settings) as sink:
-        month = 30 * 86_400
-        past = Timeline(world, Plan(1, SEED, fraud_share=0, run_id="past"))
-        sent = 0
-        for emission in past.emissions(time.time() - month, time.time(), scenario.backlog / month):
-            sink.send(emission)
-            sent += emission.topic == "transactions"
-        sink.flush()
+        sent = send_past(sink, world, scenario.backlog)
         started = time.monotonic()
-        query, others = streaming_to_postgres.start(spark, settings, _epoch(settings))
+        query, others = streaming_to_postgres.start(spark, settings, epoch(settings))
         while sum(p.numInputRows for p in query.recentProgress) < sent:
             time.sleep(0.2)
         result.backlog_rows_per_second = sent / (time.monotonic() - started)
         done = threading.Event()
-        feeder = threading.Thread(target=_feed, args=(sink, world, scenario.rate, done))
+        feeder = threading.Thread(target=feed, args=(sink, world, scenario.rate, done))
         feeder.start()
         try:
             time.sleep(scenario.warm_up)
@@ -100,7 +94,25 @@ def _measure(spark: SparkSession, settings: Settings, scenario: Scenario) -> Res
     return result
 
 
-def _feed(sink: KafkaSink, world: World, rate: float, done: threading.Event) -> None:
+def world_of(settings: Settings) -> World:
+    """The customers of a measurement."""
+    return World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
+
+
+def send_past(sink: KafkaSink, world: World, rows: int) -> int:
+    """A month of about so many transactions, sent at once; returns how many there were."""
+    month = 30 * 86_400
+    past = Timeline(world, Plan(1, SEED, fraud_share=0, run_id="past"))
+    sent = 0
+    for emission in past.emissions(time.time() - month, time.time(), rows / month):
+        sink.send(emission)
+        sent += emission.topic == "transactions"
+    sink.flush()
+    return sent
+
+
+def feed(sink: KafkaSink, world: World, rate: float, done: threading.Event) -> None:
+    """Live traffic at its intended times until told to stop."""
     live = Timeline(world, Plan(rate, SEED + 1, fraud_share=0.05, run_id="live"))
     start = time.time()
     for emission in live.emissions(start, start + 3_600):
@@ -110,10 +122,10 @@ def _feed(sink: KafkaSink, world: World, rate: float, done: threading.Event) -> 
 
 
 def _watch(query: StreamingQuery, result: Result, seconds: float) -> None:
-    first, before = _batch(query), _cpu()
+    first, before = _batch(query), used_cpu()
     time.sleep(seconds)
     result.batches = max(_batch(query) - first, 1)
-    jvm, workers = (b - a for a, b in zip(before, _cpu(), strict=True))
+    jvm, workers = (b - a for a, b in zip(before, used_cpu(), strict=True))
     result.batch_ms = seconds * 1000 / result.batches
     result.jvm_cpu_ms_per_batch = jvm * 1000 / result.batches
     result.worker_cpu_ms_per_batch = workers * 1000 / result.batches
@@ -124,7 +136,7 @@ def _batch(query: StreamingQuery) -> int:
     return progress.batchId if progress else 0
 
 
-def _cpu() -> tuple[float, float]:
+def used_cpu() -> tuple[float, float]:
     """CPU seconds of Spark's JVM and of its Python workers."""
     jvm = next(p for p in psutil.Process().children() if p.name() == "java" and "SparkSubmit" in " ".join(p.cmdline()))
     return _used(jvm), sum(_used(p) for p in jvm.children(recursive=True))
@@ -138,7 +150,8 @@ def _used(process: psutil.Process) -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _epoch(settings: Settings) -> int:
+def epoch(settings: Settings) -> int:
+    """Take the lease of the alert lane."""
     with psycopg.connect(**settings.postgres_parameters("fraud_writer"), autocommit=True) as connection:
         row = connection.execute(
             "INSERT INTO fraud.stream_lease (stream, epoch, holder) VALUES ('alerts', 1, 'bench') RETURNING epoch"
