@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from fraud_domain.topics import producer_configuration
+
 _FLUSH_SECONDS = 60.0
 
 
@@ -26,16 +28,15 @@ class DecisionLog:
 
     def __post_init__(self) -> None:
         self._producer = Producer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 1,
-                "compression.type": "lz4",
-                "partitioner": "murmur2_random",
-                "queue.buffering.max.messages": 1_000_000,
-                "log_level": 2,
-            }
+            producer_configuration(
+                self.bootstrap,
+                {
+                    "linger.ms": 1,
+                    "compression.type": "lz4",
+                    "queue.buffering.max.messages": 1_000_000,
+                    "log_level": 2,
+                },
+            )
         )
 
     def publish(self, topic: str, decisions: Iterable[tuple[str, str]]) -> None:

@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from fraud_domain.contract import FraudLabel, LabelSource
 from fraud_domain.settings import Settings
-from fraud_domain.topics import FRAUD_LABELS
+from fraud_domain.topics import FRAUD_LABELS, producer_configuration
 from medallion_services.dashboard import message
 from medallion_services.dashboard.database import Database, Row
 
@@ -108,14 +108,10 @@ class LabelRelay:
                 failures.append(error.str())
 
         producer = Producer(
-            {
-                "bootstrap.servers": self._settings.kafka_bootstrap,
-                "acks": "all",
-                "enable.idempotence": True,
-                "partitioner": "murmur2_random",
-                "delivery.timeout.ms": int(_FLUSH_SECONDS * 1000),
-                "log_level": 2,
-            }
+            producer_configuration(
+                self._settings.kafka_bootstrap,
+                {"delivery.timeout.ms": int(_FLUSH_SECONDS * 1000), "log_level": 2},
+            )
         )
         for row in rows:
             value = orjson.dumps(as_label(row).model_dump(mode="json", exclude_none=True))

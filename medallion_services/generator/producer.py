@@ -6,6 +6,7 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, Message, Producer
 
 from fraud_domain.settings import Settings
+from fraud_domain.topics import producer_configuration
 from medallion_services.errors import UserError
 from medallion_services.generator.timeline import Emission
 
@@ -18,17 +19,15 @@ class KafkaSink:
 
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(
-            {
-                "bootstrap.servers": settings.kafka_bootstrap,
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": _LINGER_MS,
-                "compression.type": "lz4",
-                # The hash of Java clients, so that every producer sends a customer to the same partition.
-                "partitioner": "murmur2_random",
-                "queue.buffering.max.messages": 500_000,
-                "log_level": 3,
-            }
+            producer_configuration(
+                settings.kafka_bootstrap,
+                {
+                    "linger.ms": _LINGER_MS,
+                    "compression.type": "lz4",
+                    "queue.buffering.max.messages": 500_000,
+                    "log_level": 3,
+                },
+            )
         )
         self._failed: str | None = None
         self.acknowledged = 0

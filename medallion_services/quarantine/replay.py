@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from psycopg.types.json import Jsonb
 
 from fraud_domain.settings import Settings
+from fraud_domain.topics import producer_configuration
 from medallion_services.errors import UserError
 from medallion_services.quarantine.mending import Mended
 from medallion_services.quarantine.reading import Position, Quarantined
@@ -29,15 +30,7 @@ def replay(
     Raises:
         UserError: the broker refused one.
     """
-    producer = Producer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "acks": "all",
-            "enable.idempotence": True,
-            "partitioner": "murmur2_random",
-            "log_level": 3,
-        }
-    )
+    producer = Producer(producer_configuration(settings.kafka_bootstrap, {"log_level": 3}))
     sent: dict[Position, Position] = {}
     failed: list[str] = []
     with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection:
