@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test check format bench
+.PHONY: help up down status test check format bench faults
 
 help:  ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -42,3 +42,6 @@ format: .venv/.synced  ## Format the code and fix what lint can fix
 
 bench: .venv/.synced  ## Measure throughput and alert latency on this machine
 	$(RUN) python -m bench
+
+faults: .venv/.synced  ## Try every fault of the catalogue (docs/faults.md)
+	$(RUN) python -m medallion_assets_tests.faults

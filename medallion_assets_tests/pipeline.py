@@ -13,7 +13,16 @@ from psycopg.rows import DictRow, dict_row
 from pydantic import ValidationError
 from pyspark.sql import SparkSession
 
-from fraud_domain.contract import EDGE_ONLY_FIELDS, LEAKAGE_FIELDS, REFUSED_FIELDS, SCHEMA_VERSION, Transaction
+from fraud_domain.cards import find_card_numbers
+from fraud_domain.contract import (
+    EDGE_ONLY_FIELDS,
+    LEAKAGE_FIELDS,
+    MAX_MESSAGE_BYTES,
+    OLDEST_EVENT,
+    REFUSED_FIELDS,
+    SCHEMA_VERSION,
+    Transaction,
+)
 from fraud_domain.rules import Catalogue, Decision, Subject, load_catalogue
 from fraud_domain.settings import Settings
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS
@@ -83,8 +92,10 @@ def messages(settings: Settings, topic: str) -> Iterator[Any]:
         consumer.close()
 
 
-def accepted(value: bytes, kafka_timestamp_ms: int) -> Transaction | None:
+def accepted(value: bytes | None, kafka_timestamp_ms: int) -> Transaction | None:
     """The transaction of a message by the pydantic contract, or None; the oracle of Spark's contract."""
+    if not value or len(value) > MAX_MESSAGE_BYTES:
+        return None
     try:
         document = orjson.loads(value)
         transaction = Transaction.model_validate(document)
@@ -92,7 +103,9 @@ def accepted(value: bytes, kafka_timestamp_ms: int) -> Transaction | None:
         return None
     if not set(document).isdisjoint(EDGE_ONLY_FIELDS | REFUSED_FIELDS | LEAKAGE_FIELDS):
         return None
-    if (transaction.schema_version or 1) > SCHEMA_VERSION:
+    if (transaction.schema_version or 1) > SCHEMA_VERSION or transaction.event_time < OLDEST_EVENT:
+        return None
+    if any(find_card_numbers(value.decode())):
         return None
     ahead = transaction.event_time.timestamp() - kafka_timestamp_ms / 1000
     return None if ahead > TOLERANCE_SECONDS else transaction

@@ -12,28 +12,12 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from fraud_domain.acceptance import Acceptance, epoch_micros
 from fraud_domain.contract import Transaction
 from fraud_domain.tables import table
+from medallion_assets_tests.poison import ARRIVED, GOOD, POISON, SOME_CARD, message
 from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.masking import has_card_number, mask_card_numbers
 from spark_jobs.schemas import table_schema
 
 LIMITS = TimeLimits("10 minutes", "5 minutes")
-ARRIVED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-GOOD: dict[str, Any] = {
-    "transaction_id": "t1",
-    "event_time": "2026-11-24T11:59:59.123456+00:00",
-    "customer_id": "c1",
-    "amount": 812.40,
-    "currency": "BRL",
-    "type": "CREDIT_CARD",
-    "channel": "POS",
-    "status": "APPROVED",
-}
-SOME_CARD = "4111111111111111"
-
-
-def message(**changes: Any) -> bytes:
-    document = {key: value for key, value in (GOOD | changes).items() if value is not None}
-    return json.dumps(document).encode()
 
 
 def bronze(spark: SparkSession, *values: bytes | None) -> DataFrame:
@@ -47,44 +31,6 @@ def bronze(spark: SparkSession, *values: bytes | None) -> DataFrame:
 
 def judge(spark: SparkSession, *values: bytes | None) -> list[Row]:
     return parse_transactions(bronze(spark, *values), LIMITS).orderBy("offset").collect()
-
-
-POISON: dict[str, tuple[bytes | None, str, str]] = {
-    "tombstone": (None, "EMPTY_MESSAGE", ""),
-    "zero bytes": (b"", "EMPTY_MESSAGE", ""),
-    "text": (b"hello", "NOT_JSON", ""),
-    "truncated": (message()[:-10], "NOT_JSON", ""),
-    "null literal": (b"null", "NOT_JSON", ""),
-    "array": (b"[" + message() + b"]", "NOT_JSON", ""),
-    "trailing garbage": (message() + b" garbage", "NOT_JSON", ""),
-    "bad utf-8": (message().replace(b"t1", b"\xff\xfe"), "NOT_UTF8", ""),
-    "empty object": (b"{}", "MISSING_FIELD", "transaction_id"),
-    "wrong case": (message().replace(b'"customer_id"', b'"Customer_Id"'), "MISSING_FIELD", "customer_id"),
-    "null required": (message(amount=None), "MISSING_FIELD", "amount"),
-    "empty id": (message(transaction_id=""), "MISSING_FIELD", "transaction_id"),
-    "amount of five decimals": (message(amount="1.23456"), "BAD_AMOUNT", "amount"),
-    "amount as words": (message(amount="twelve"), "BAD_AMOUNT", "amount"),
-    "not a number, which JSON does not know": (message().replace(b"812.4", b"NaN"), "NOT_JSON", ""),
-    "single quotes": (message().replace(b'"', b"'"), "NOT_JSON", ""),
-    "amount overflow": (message(amount="123456789012345.00"), "BAD_AMOUNT", "amount"),
-    "local time": (message(event_time="2026-11-24T11:59:59"), "BAD_TIME", "event_time"),
-    "no such day": (message(event_time="2026-02-31T11:59:59Z"), "BAD_TIME", "event_time"),
-    "future": (message(event_time="2026-11-24T12:05:01Z"), "TIME_IN_FUTURE", "event_time"),
-    "year 2099": (message(event_time="2099-01-01T00:00:00Z"), "TIME_IN_FUTURE", "event_time"),
-    "year 1970": (message(event_time=0), "TIME_TOO_OLD", "event_time"),
-    "unknown type": (message(type="CHEQUE"), "UNKNOWN_VALUE", "type"),
-    "lower-case currency": (message(currency="brl"), "BAD_TEXT", "currency"),
-    "latitude": (message(latitude=91), "BAD_NUMBER", "latitude"),
-    "boolean": (message(auth_3ds="yes"), "BAD_BOOLEAN", "auth_3ds"),
-    "instalments": (message(installments=0), "BAD_NUMBER", "installments"),
-    "schema v2": (message(schema_version=2), "UNSUPPORTED_VERSION", "schema_version"),
-    "card number": (message(card_number=SOME_CARD), "CARD_NUMBER", ""),
-    "card number in a name": (message(merchant_name=f"x {SOME_CARD}"), "CARD_NUMBER", ""),
-    "cvv": (message(cvv="123"), "FORBIDDEN_FIELD", "cvv"),
-    "label": (message(is_fraud=True), "LABEL_IN_TRANSACTION", "is_fraud"),
-    "long text": (message(merchant_name="x" * 300), "BAD_TEXT", "merchant_name"),
-    "too large": (message(merchant_name="x" * 70_000), "TOO_LARGE", ""),
-}
 
 
 @pytest.fixture(scope="module")

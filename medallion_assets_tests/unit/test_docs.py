@@ -22,6 +22,7 @@ from medallion_assets.defs.streams.decide import Kind
 from medallion_assets_tests.pages import setting_names
 from medallion_services.cli import app
 from medallion_services.embedded.secrets import ensure_secrets
+from spark_jobs import failpoints
 
 DOCS = PROJECT_ROOT / "docs"
 PAGES = sorted([*PROJECT_ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(PROJECT_ROOT / "deploy").glob("*.md")])
@@ -167,7 +168,7 @@ def test_tests_that_hold_a_promise_exist(page: Path) -> None:
 
 @names
 def test_settings_exist(page: Path) -> None:
-    own = {"MEDALLION_SUPERVISOR"}
+    own = {"MEDALLION_SUPERVISOR", failpoints.VARIABLE, failpoints.LOG_VARIABLE}
     for name in re.findall(r"\bMEDALLION_[A-Z0-9_]*[A-Z0-9]", page.read_text(encoding="utf-8")):
         assert name in setting_names() | own, f"{name} is no setting"
 
