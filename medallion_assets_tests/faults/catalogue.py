@@ -1,6 +1,7 @@
 """Every fault there is. To add one, write a function and a line in the module of its kind."""
 
 from medallion_assets_tests.faults import (
+    control_plane_faults,
     disk_faults,
     driver_faults,
     kafka_faults,
@@ -16,6 +17,7 @@ FAULTS: tuple[Fault | Elsewhere, ...] = (
     *postgres_faults.FAULTS,
     *message_faults.FAULTS,
     *disk_faults.FAULTS,
+    *control_plane_faults.FAULTS,
     *other_faults.FAULTS,
 )
 
