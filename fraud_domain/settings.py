@@ -145,12 +145,25 @@ class StreamSettings(Group):
 
 
 class SparkSettings(Group):
-    """The engine. `local[*]` runs in the driver; `spark://host:7077` needs nothing else changed."""
+    """The engine. `local[*]` runs in the driver; `spark://host:7077` is a cluster, whose secret is `spark_auth`."""
 
     master: str = "local[2]"
     driver_memory: str = "1g"
+    driver_host: str = Field(default="", description="Where a cluster reaches the driver; empty = Spark's guess")
+    executor_memory: str = Field(default="1g", description="Of each executor on a cluster")
+    cores: int | None = Field(default=None, ge=1, description="Of a cluster, for each application; empty = all of it")
     shuffle_partitions: int = 2
     ui_port: int = 4040
+
+
+class S3Settings(Group):
+    """The object store of `s3a://` URIs. Its keys are the secret file `s3_credentials`, in AWS's own format."""
+
+    endpoint: str = Field(default="", description="http(s)://host:port of an own store; empty = AWS in `region`")
+    region: str = "us-east-1"
+    path_style: bool = Field(
+        default=True, description="http://host/bucket, as own stores want; off: http://bucket.host"
+    )
 
 
 class RuleSettings(Group):
@@ -205,6 +218,7 @@ class Settings(BaseSettings):
     notifier: NotifierSettings = NotifierSettings()
     streams: StreamSettings = StreamSettings()
     spark: SparkSettings = SparkSettings()
+    s3: S3Settings = S3Settings()
     rules: RuleSettings = RuleSettings()
     generator: GeneratorSettings = GeneratorSettings()
 
@@ -222,6 +236,11 @@ class Settings(BaseSettings):
     def checkpoint_root(self) -> str:
         """Root of the stream checkpoints, without a trailing slash."""
         return (self.checkpoint_uri or str(self.data_dir / "checkpoints")).rstrip("/")
+
+    @property
+    def uses_s3(self) -> bool:
+        """Whether lake or checkpoints are in an object store."""
+        return any(root.startswith("s3a://") for root in (self.lake_root, self.checkpoint_root))
 
     @property
     def secrets_dir(self) -> Path:

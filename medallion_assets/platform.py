@@ -9,8 +9,9 @@ import psycopg
 from deltalake import DeltaTable
 from psycopg.rows import DictRow, dict_row
 
+from fraud_domain.object_store import delta_place
 from fraud_domain.settings import Settings
-from fraud_domain.tables import TableSpec, location
+from fraud_domain.tables import TableSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +29,7 @@ class Platform:
 
     def delta(self, spec: TableSpec) -> DeltaTable | None:
         """A Delta table by its own reader, without a JVM; None when nothing has been written yet."""
-        path = location(self.settings.lake_root, spec)
-        return DeltaTable(path) if DeltaTable.is_deltatable(path) else None
+        place = delta_place(self.settings, spec)
+        if not DeltaTable.is_deltatable(place.uri, place.options):
+            return None
+        return DeltaTable(place.uri, storage_options=place.options)

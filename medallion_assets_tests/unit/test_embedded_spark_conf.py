@@ -25,8 +25,10 @@ def test_local_checkpoint_manager_is_for_local_checkpoints_only(uri: str, local:
     assert (MANAGER in spark_defaults(Settings(checkpoint_uri=uri), JARS)) is local
 
 
-def test_cluster_driver_is_not_bound_to_loopback() -> None:
-    cluster = Settings(spark={"master": "spark://host:7077"})
+def test_cluster_driver_is_not_bound_to_loopback(tmp_path: Path) -> None:
+    cluster = Settings(data_dir=tmp_path, spark={"master": "spark://host:7077"})
+    cluster.secrets_dir.mkdir()
+    (cluster.secrets_dir / "spark_auth").write_text("the-clusters-own")
     assert "spark.driver.bindAddress" not in spark_defaults(cluster, JARS)
     assert spark_defaults(Settings(), JARS)["spark.driver.bindAddress"] == "127.0.0.1"
 

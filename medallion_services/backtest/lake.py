@@ -4,13 +4,13 @@ from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import location, table
+from fraud_domain.tables import table
 from medallion_services.backtest.events import FIELDS, SCHEMA
 from medallion_services.backtest.ingest import TRUTH_SCHEMA
 from medallion_services.errors import UserError
+from medallion_services.lake_tables import open_table
 from medallion_services.mapping.streaming import stream
 
 _BATCH = 16_384
@@ -22,12 +22,12 @@ def read_lake(settings: Settings, events: Path, truth: Path, since_us: int, unti
     Raises:
         UserError: silver has no transactions yet.
     """
-    path = location(settings.lake_root, table("silver.transactions"))
-    if not DeltaTable.is_deltatable(path):
+    transactions = open_table(settings, table("silver.transactions"))
+    if transactions is None:
         raise UserError(f"there are no transactions in {settings.lake_root} yet; `medallion up` fills it")
     with duckdb.connect(config={"threads": 2, "memory_limit": "256MB", "temp_directory": str(scratch)}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.register("silver", DeltaTable(path).to_pyarrow_dataset())
+        connection.register("silver", transactions.to_pyarrow_dataset())
         special = {"event_time": "epoch_us(event_time)", "amount": "CAST(amount AS VARCHAR)"}
         columns = ", ".join(f"{special.get(name, name)} AS {name}" for name in FIELDS)
         query = (
@@ -44,11 +44,11 @@ def read_lake(settings: Settings, events: Path, truth: Path, since_us: int, unti
 
 
 def _labels(settings: Settings, connection: duckdb.DuckDBPyConnection, truth: Path) -> None:
-    path = location(settings.lake_root, table("silver.labels"))
+    labels = open_table(settings, table("silver.labels"))
     with pq.ParquetWriter(truth, TRUTH_SCHEMA, compression="lz4") as writer:
-        if not DeltaTable.is_deltatable(path):
+        if labels is None:
             return
-        connection.register("labels", DeltaTable(path).to_pyarrow_dataset())
+        connection.register("labels", labels.to_pyarrow_dataset())
         # A correction is a new label: the last word counts.
         query = (
             "SELECT transaction_id, arg_max(label, label_time) = 'fraud' AS fraud, "

@@ -11,10 +11,11 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, Schema
+from deltalake import Schema
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import TableSpec, delta_tables, location, table
+from fraud_domain.tables import TableSpec, delta_tables, table
+from medallion_services.lake_tables import open_table
 
 TIMELINE_DAYS = 60
 """How far the time line looks back: days are partitions, so older ones are not read."""
@@ -75,14 +76,8 @@ _NAMES = {
 }
 
 
-def delta(settings: Settings, spec: TableSpec) -> DeltaTable | None:
-    """A Delta table, None when nothing has been written yet."""
-    path = location(settings.lake_root, spec)
-    return DeltaTable(path) if DeltaTable.is_deltatable(path) else None
-
-
 def _source(settings: Settings, spec: TableSpec) -> Any:
-    found = delta(settings, spec)
+    found = open_table(settings, spec)
     if found is not None:
         return found.to_pyarrow_dataset()
     return pa.schema(Schema.from_json(json.dumps(spec.delta_schema)).to_arrow()).empty_table()
@@ -145,7 +140,7 @@ def freshness(settings: Settings, now: datetime) -> list[dict[str, Any]]:
     """Each Delta table: version, rows by its log, age of its last write in seconds, and the limit if it has one."""
     found = []
     for spec in delta_tables():
-        opened = delta(settings, spec)
+        opened = open_table(settings, spec)
         row: dict[str, Any] = {"table": spec.full_name, "stream": spec.stream, "owner": spec.owner, "store": "delta"}
         row |= {"limit_seconds": spec.fresh_within_minutes * 60 if spec.fresh_within_minutes else None}
         if opened is None:
@@ -161,5 +156,5 @@ def freshness(settings: Settings, now: datetime) -> list[dict[str, Any]]:
 
 def version(settings: Settings, full_name: str) -> int | None:
     """The Delta version of a table as it is now."""
-    opened = delta(settings, table(full_name))
+    opened = open_table(settings, table(full_name))
     return opened.version() if opened else None

@@ -7,7 +7,7 @@ Which repository is asked is Ivy's own default, or the settings file named by `M
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -46,11 +46,11 @@ class Coordinate:
         return f"{self.module}-{self.revision}.jar"
 
 
-def ivy_module(coordinates: Sequence[Coordinate], *, transitive: bool) -> str:
-    """An ivy.xml that asks for these coordinates, with or without what they need."""
+def ivy_module(coordinates: Sequence[Coordinate], *, transitive: bool, alone: Collection[Coordinate] = ()) -> str:
+    """An ivy.xml that asks for these coordinates, with or without what they need; never for what `alone` needs."""
     lines = [
         f"<dependency org={quoteattr(c.organisation)} name={quoteattr(c.module)} rev={quoteattr(c.revision)}"
-        f' transitive="{str(transitive).lower()}" conf="default-&gt;default"/>'
+        f' transitive="{str(transitive and c not in alone).lower()}" conf="default-&gt;default"/>'
         for c in coordinates
     ]
     return (
@@ -83,6 +83,7 @@ def retrieve(
     java: Java,
     cache: Path,
     transitive: bool,
+    alone: Collection[Coordinate] = (),
     ivy_settings: Path | None = None,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> dict[Coordinate, Path]:
@@ -94,7 +95,7 @@ def retrieve(
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="medallion-ivy-") as scratch:
         module = Path(scratch) / "ivy.xml"
-        module.write_text(ivy_module(coordinates, transitive=transitive), encoding="utf-8")
+        module.write_text(ivy_module(coordinates, transitive=transitive, alone=alone), encoding="utf-8")
         command = [str(java.executable), "-jar", str(_ivy_jar()), "-cache", str(cache), "-ivy", str(module)]
         command += ["-confs", "default", "-retrieve", str(directory / _PATTERN)]
         if ivy_settings is not None:

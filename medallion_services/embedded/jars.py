@@ -19,6 +19,7 @@ from pathlib import Path
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_services.embedded.ivy import Coordinate, retrieve
 from medallion_services.embedded.java import Java
+from medallion_services.embedded.logstore import build, logstore_jar
 from medallion_services.errors import UserError
 
 LOCK_FILE = PROJECT_ROOT / "jars.lock.json"
@@ -33,11 +34,27 @@ ROOTS: Mapping[str, tuple[str, ...]] = {
         "org.apache.kafka:kafka_2.13:4.2.2",
         "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",
     ),
+    "s3": (
+        "org.apache.hadoop:hadoop-aws:3.5.0",
+        "software.amazon.awssdk:apache-client:2.35.4",
+        "software.amazon.awssdk:netty-nio-client:2.35.4",
+        "software.amazon.awssdk:s3:2.35.4",
+        "software.amazon.awssdk:s3-transfer-manager:2.35.4",
+        "software.amazon.awssdk:sts:2.35.4",
+        "software.amazon.s3.analyticsaccelerator:analyticsaccelerator-s3:1.3.1",
+    ),
 }
 """What each set is for; the lock adds what they need. Kafka has its own classpath and its own logging."""
 
-_SUPERSEDED = frozenset({"shims"})
-"""Part of RoaringBitmap < 1; PySpark ships RoaringBitmap 1.x, which contains it."""
+_ALONE = frozenset(
+    {"org.apache.hadoop:hadoop-aws:3.5.0", "software.amazon.s3.analyticsaccelerator:analyticsaccelerator-s3:1.3.1"}
+)
+"""What they need is named beside them: hadoop-aws asks for the clients of every AWS service, 686 MB."""
+
+_ADDED_TO_SPARK = frozenset({"spark", "s3"})
+
+_SUPERSEDED = frozenset({"shims", "commons-logging"})
+"""`shims` is part of RoaringBitmap < 1, and PySpark ships 1.x; for commons-logging it ships jcl-over-slf4j."""
 
 _DOWNLOADERS = 4
 
@@ -81,9 +98,13 @@ def module_of(file_name: str) -> str:
 
 def shipped_modules() -> frozenset[str]:
     """Modules that PySpark ships itself; a second version of any of them must never be beside it."""
+    return frozenset(module_of(path.name) for path in _shipped_jars().glob("*.jar"))
+
+
+def _shipped_jars() -> Path:
     import pyspark
 
-    return frozenset(module_of(path.name) for path in (Path(pyspark.__file__).parent / "jars").glob("*.jar"))
+    return Path(pyspark.__file__).parent / "jars"
 
 
 def without_shipped(found: Iterable[Coordinate], shipped: frozenset[str]) -> tuple[Coordinate, ...]:
@@ -103,12 +124,26 @@ def resolve_lock(java: Java, cache: Path, ivy_settings: Path | None = None) -> L
     for name, roots in ROOTS.items():
         with tempfile.TemporaryDirectory(prefix="medallion-lock-") as scratch:
             wanted = [Coordinate.parse(root) for root in roots]
-            found = retrieve(wanted, Path(scratch), java=java, cache=cache, transitive=True, ivy_settings=ivy_settings)
-            kept = without_shipped(found, shipped_modules()) if name == "spark" else tuple(sorted(found))
+            alone = [Coordinate.parse(root) for root in roots if root in _ALONE]
+            found = retrieve(
+                wanted,
+                Path(scratch),
+                java=java,
+                cache=cache,
+                transitive=True,
+                alone=alone,
+                ivy_settings=ivy_settings,
+            )
+            kept = without_shipped(found, shipped_modules()) if name in _ADDED_TO_SPARK else tuple(sorted(found))
             lock[name] = tuple(
                 LockedJar(str(c), c.file_name, sha256_of(found[c]), found[c].stat().st_size) for c in kept
             )
     return lock
+
+
+def sets_needed(settings: Settings) -> tuple[str, ...]:
+    """Names of the sets that this configuration uses; those for S3 are not brought to a laptop."""
+    return ("spark", "kafka", "s3") if settings.uses_s3 else ("spark", "kafka")
 
 
 @contextmanager
@@ -210,13 +245,16 @@ def fetch(
     on_total: Callable[[int], None] = lambda count: None,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> Path:
-    """Bring exactly the locked jars into the cache, verified, and return their directory; offline when all are there.
+    """Bring exactly the locked jars that the settings ask for into the cache, verified, and return their directory.
+
+    Offline when all are there.
 
     Raises:
-        UserError: a download fails or a jar differs from the lock.
+        UserError: a download fails, a jar differs from the lock, or S3 is wanted and there is no Java compiler.
     """
     directory = settings.cache_dir / "jars"
-    jars = sorted({jar for members in (lock or read_lock()).values() for jar in members})
+    locked, wanted = lock or read_lock(), sets_needed(settings)
+    jars = sorted({jar for name, members in locked.items() if name in wanted for jar in members})
     with _exclusive(directory):
         absent = verify(jars, directory)
         if absent:
@@ -224,7 +262,18 @@ def fetch(
             download(absent, directory, settings, java, on_file)
             verify(absent, directory)
             shutil.rmtree(settings.cache_dir / "ivy", ignore_errors=True)
+        if settings.uses_s3:
+            *locked_jars, built = spark_jars(settings)
+            build(built, java, [*locked_jars, _shipped_jars() / "*"])
     return directory
+
+
+def spark_jars(settings: Settings) -> tuple[Path, ...]:
+    """Paths of everything that is added to Spark in this configuration."""
+    paths = jar_paths(settings, "spark")
+    if settings.uses_s3:
+        paths += (*jar_paths(settings, "s3"), logstore_jar(settings.cache_dir))
+    return paths
 
 
 def jar_paths(settings: Settings, name: str, lock: Lock | None = None) -> tuple[Path, ...]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import duckdb
 import psycopg
-from deltalake import DeltaTable
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import location, table
+from fraud_domain.tables import table
 from medallion_services.errors import UserError
+from medallion_services.lake_tables import open_table
 
 QUARANTINE = table("silver.quarantine")
 
@@ -90,11 +90,13 @@ def messages(
 
 
 def _query(settings: Settings, query: str, parameters: dict[str, Any]) -> list[Any]:
-    path = location(settings.lake_root, QUARANTINE)
-    if not DeltaTable.is_deltatable(path):
-        raise UserError(f"there is no quarantine at {path} yet; the silver stream makes it when it starts")
+    quarantine = open_table(settings, QUARANTINE)
+    if quarantine is None:
+        raise UserError(
+            f"there is no quarantine in {settings.lake_root} yet; the silver stream makes it when it starts"
+        )
     with duckdb.connect() as connection:
-        connection.register("quarantine", DeltaTable(path).to_pyarrow_dataset())
+        connection.register("quarantine", quarantine.to_pyarrow_dataset())
         return connection.execute(query, parameters).fetchall()
 
 
