@@ -1,5 +1,6 @@
 """Random kill -9, many times in one run, with traffic flowing: nothing lost, nothing doubled."""
 
+import math
 import statistics
 import threading
 import time
@@ -22,17 +23,19 @@ _STEP_SECONDS, _RATE = 20.0, 0.05
 _LONGEST_WAIT = 6.0
 """Seconds a driver may run, at most, before it is killed again: it has begun its batches by then, or not."""
 _RESTART_SECONDS = 300.0
-_AGAIN = 0.25
+_AGAIN = 0.5
 """Chance that a driver is killed again while it starts."""
 
 
-def kill_often(count: int, seed: int, say: Callable[[str], None], evidence: Path) -> dict[str, Any]:
-    """Kill the alert driver and the lake driver in turn, `count` times in all; returns the figures.
+def kill_often(
+    count: int, seed: int, say: Callable[[str], None], evidence: Path, minutes: float = math.inf
+) -> dict[str, Any]:
+    """Kill the alert driver and the lake driver `count` times in all, or for so many minutes; returns the figures.
 
-    The alert driver is killed at a random moment after it has raised an alert again, or, one time in four, while it is
+    The alert driver is killed at a random moment after it has raised an alert again, or, as often as not, while it is
     still starting; after it the lake driver, if that has come to run.
     """
-    figures: dict[str, Any] = {"id": "D9", "title": f"{count} random kill -9", "verdict": Verdict.BROKEN}
+    figures: dict[str, Any] = {"id": "D9", "title": "random kill -9", "verdict": Verdict.BROKEN}
     with world(seed, partitions=PARTITIONS) as here:
         flowing = Flow(here)
         try:
@@ -41,7 +44,7 @@ def kill_often(count: int, seed: int, say: Callable[[str], None], evidence: Path
             here.wait_alert(here.traffic.probe())
             here.lake.wait_running()
             flowing.start()
-            restarts, killed = _kill(here, count, say)
+            restarts, killed = _kill(here, count, time.monotonic() + minutes * 60, say)
             flowing.stop()
             here.lifted()
             recovered, passed = here.settle(600.0)
@@ -97,11 +100,11 @@ class Flow:
             self._failure = error
 
 
-def _kill(here: World, count: int, say: Callable[[str], None]) -> tuple[list[float], dict[str, int]]:
+def _kill(here: World, count: int, until: float, say: Callable[[str], None]) -> tuple[list[float], dict[str, int]]:
     """Do the killing; returns seconds from each kill of the alert driver to the first alert of its successor."""
     restarts: list[float] = []
     killed = {"alerts": 0, "lake": 0}
-    while sum(killed.values()) < count:
+    while sum(killed.values()) < count and time.monotonic() < until:
         time.sleep(here.random.uniform(0.0, _LONGEST_WAIT))
         _kill_one(here.alerts, killed)
         started, moment = time.monotonic(), _now(here)
@@ -109,7 +112,7 @@ def _kill(here: World, count: int, say: Callable[[str], None]) -> tuple[list[flo
             time.sleep(here.random.uniform(0.0, _LONGEST_WAIT))
             _kill_one(here.alerts, killed)
         # A driver of the lake that is killed at every start would never come to write.
-        if sum(killed.values()) < count and (here.lake.is_running() or here.random.random() < _AGAIN):
+        if sum(killed.values()) < count and (here.lake.is_running() or here.random.random() < _AGAIN / 4):
             _kill_one(here.lake, killed)
         wait_until("an alert of the new driver", partial(_alert_since, here, moment), _RESTART_SECONDS)
         restarts.append(time.monotonic() - started)
