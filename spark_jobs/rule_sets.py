@@ -25,7 +25,7 @@ from spark_jobs.lake import Batch
 PLAN = "medallion.rule_sets"
 """Local property: JSON list of [first batch, rule-set version], ascending."""
 _BATCH = "streaming.sql.batchId"
-_LOOK_EVERY_SECONDS = 1.0
+_LOOK_EVERY_SECONDS, _LOOK_PATIENCE_SECONDS = 1.0, 2.0
 
 
 class NoRuleSetError(RuntimeError):
@@ -111,13 +111,14 @@ class RuleBook:
         if self._recorded and time.monotonic() - self._looked < _LOOK_EVERY_SECONDS:
             return
         self._looked = time.monotonic()
-        with self.pool.connection() as connection:
-            if not self._recorded:
+        if not self._recorded:
+            with self.pool.connection() as connection:
                 self._record(connection, batch.generation, batch.batch_id)
-                self._recorded = True
-            published = newest(connection)
-            if published is None or published[0] <= self._activation:
-                return
+            self._recorded = True
+        published = self._published_since()
+        if published is None:
+            return
+        with self.pool.connection() as connection:
             self._activation, version = published
             texts = texts_of(connection, version)
             self._record(connection, batch.generation, batch.batch_id + 1)
@@ -125,6 +126,15 @@ class RuleBook:
         _ship(spark, self.folder, version, texts)
         self.plan = [*self.plan[-1:], (batch.batch_id + 1, version)]
         self._tell(spark)
+
+    def _published_since(self) -> tuple[int, str] | None:
+        """What was published after the rules in force. A database that is away delays new rules, not the batch."""
+        try:
+            with self.pool.connection(_LOOK_PATIENCE_SECONDS) as connection:
+                published = newest(connection)
+        except psycopg.OperationalError:
+            return None
+        return published if published is not None and published[0] > self._activation else None
 
     def _record(self, connection: psycopg.Connection[Any], generation: str, first_batch: int) -> None:
         connection.execute(

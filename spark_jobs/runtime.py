@@ -203,6 +203,6 @@ def first_cause(message: str) -> str:
     raised = [
         line
         for line in report.splitlines()
-        if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Privilege|Violation)\b", line)
+        if re.match(r"[A-Za-z_][\w.]*(Error|Exception)\b|[a-z_]\w*(\.\w+)*\.[A-Z]\w+:", line)
     ]
     return (raised[-1] if raised else report.strip().splitlines()[0] if report.strip() else "no reason given")[:1000]

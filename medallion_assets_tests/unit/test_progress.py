@@ -90,12 +90,15 @@ org.apache.spark.sql.streaming.StreamingQueryException: again"""  # noqa: E501 -
 
 FENCED = "spark_jobs.lease.FencedError: stream 'alerts': taken\n\nJVM stacktrace:\nx.YError: no"
 
+WAITED = "psycopg_pool.PoolTimeout: couldn't get a connection after 30.00 sec"
+
 
 @pytest.mark.parametrize(
     ("message", "cause"),
     [
         (FAILED_IN_PYTHON, "psycopg.errors.InsufficientPrivilege: permission denied for table alerts"),
         (FENCED, FENCED.splitlines()[0]),
+        (f"Proxy.\n{WAITED}\n=== Streaming Query ===", WAITED),
         ("[STREAM_FAILED] Query terminated\n=== Streaming Query ===\nplan", "[STREAM_FAILED] Query terminated"),
         ("", "no reason given"),
         ("  \n ", "no reason given"),
