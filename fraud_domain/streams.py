@@ -71,6 +71,11 @@ _PACKING: dict[Layout, dict[str, tuple[str, ...]]] = {
 }
 
 
+def lock_name(stream: str) -> str:
+    """Name of the advisory lock that the writer of a stream holds, to be hashed with `hashtextextended`."""
+    return f"medallion.stream.{stream}"
+
+
 def stream(name: str) -> StreamSpec:
     """The stream called `name`.
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from deltalake import DeltaTable
 from psycopg.rows import DictRow, dict_row
 from pydantic import ValidationError
 from pyspark.sql import SparkSession
@@ -25,6 +26,7 @@ from fraud_domain.contract import (
 )
 from fraud_domain.rules import Catalogue, Decision, Subject, load_catalogue
 from fraud_domain.settings import Settings
+from fraud_domain.tables import location, table
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS
 from medallion_assets_tests.reference_evaluator import ReferenceEvaluator
 from spark_jobs import streaming_bronze, streaming_gold, streaming_silver, streaming_to_postgres
@@ -68,6 +70,14 @@ def take_lease(settings: Settings, stream: str) -> int:
 def database(settings: Settings, role: str = "fraud_reader") -> psycopg.Connection[DictRow]:
     """A connection of a test."""
     return psycopg.connect(**settings.postgres_parameters(role), row_factory=dict_row, autocommit=True)
+
+
+def lake_rows(settings: Settings, name: str, columns: list[str] | None = None) -> list[dict[str, object]]:
+    """Rows of a Delta table read without a JVM."""
+    found: list[dict[str, object]] = (
+        DeltaTable(location(settings.lake_root, table(name))).to_pyarrow_table(columns=columns).to_pylist()
+    )
+    return found
 
 
 def messages(settings: Settings, topic: str) -> Iterator[Any]:

@@ -10,10 +10,12 @@ from typing import Any, Self
 
 import psycopg
 
+from fraud_domain.streams import lock_name
+
 Parameters = dict[str, Any]
 """Keywords of `psycopg.connect`."""
 
-_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('medallion.stream.' || %s, 0))"
+_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 
 
 class StreamHeldError(RuntimeError):
@@ -61,7 +63,7 @@ class Lease:
     def _lock_all(self) -> None:
         self._connection = psycopg.connect(**self._parameters, autocommit=True, application_name=self._holder)
         for stream in self._streams:
-            row = self._connection.execute(_LOCK, (stream,)).fetchone()
+            row = self._connection.execute(_LOCK, (lock_name(stream),)).fetchone()
             if not row or not row[0]:
                 held = self._connection.execute(
                     "SELECT holder FROM fraud.stream_lease WHERE stream = %s", (stream,)

@@ -8,7 +8,6 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from fraud_domain.settings import Settings, Trigger, TriggerMode
 from fraud_domain.tables import TableSpec, location
-from spark_jobs.lake import has_rows
 
 FETCH_WAIT_MS = "10"
 """Spark asks for offsets on the connection on which the consumer's read-ahead still waits for news: at the default of
@@ -32,16 +31,16 @@ def kafka_stream(
 
 
 def delta_stream(
-    spark: SparkSession, settings: Settings, spec: TableSpec, max_files: int = 200, news_only: bool = False
+    spark: SparkSession, settings: Settings, spec: TableSpec, max_files: int = 200, from_version: int | None = None
 ) -> DataFrame:
     """A Delta table as a stream of its appended rows; a change or a lost file stops the query.
 
-    `news_only` reads the log from its first commit instead of the table as it is now: then history that was loaded
-    in batch before the first start, and went on to the next table already, is left out.
+    `from_version` reads the log from that commit on instead of the table as it is now: from its first, history that was
+    loaded in batch before the first start, and went on to the next table already, is left out.
     """
     reader = spark.readStream.format("delta").option("failOnDataLoss", "true").option("maxFilesPerTrigger", max_files)
-    if news_only:
-        reader = reader.option("startingVersion", "0")
+    if from_version is not None:
+        reader = reader.option("startingVersion", str(from_version))
     return reader.load(location(settings.lake_root, spec))
 
 
@@ -64,23 +63,6 @@ def has_checkpoint(spark: SparkSession, path: str) -> bool:
     metadata = jvm.org.apache.hadoop.fs.Path(f"{path}/metadata")
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     return bool(metadata.getFileSystem(configuration).exists(metadata))
-
-
-class LostCheckpointError(RuntimeError):
-    """A table has rows but the query that fills it has no checkpoint: starting would write them all again."""
-
-
-def require_checkpoint(spark: SparkSession, settings: Settings, path: str, spec: TableSpec) -> None:
-    """Refuse to fill a table a second time from the start of its source.
-
-    Raises:
-        LostCheckpointError: the checkpoint is gone and the table is not empty.
-    """
-    if not has_checkpoint(spark, path) and has_rows(spark, settings.lake_root, spec):
-        raise LostCheckpointError(
-            f"{spec.full_name} has rows, but its checkpoint {path} is gone: starting would append them all again."
-            " Restore the checkpoint, or rebuild the table; see docs/runbook/lost-checkpoint.md"
-        )
 
 
 def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:

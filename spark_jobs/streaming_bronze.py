@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+import psycopg
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -40,18 +41,27 @@ def raw_rows(messages: DataFrame) -> DataFrame:
 def starting_offsets(spark: SparkSession, settings: Settings, spec: TableSpec) -> str:
     """Where a query without a checkpoint begins: after what bronze holds, else at the earliest offset.
 
-    So a lost bronze checkpoint costs nothing: the table itself says where to go on. Partitions that bronze
-    has not seen start at -2, Kafka's word for earliest.
+    So a lost bronze checkpoint costs nothing: the table itself says where to go on, or an accepted gap behind it.
+    Partitions that bronze has not seen start at -2, Kafka's word for earliest.
     """
     frame = read_table(spark, settings.lake_root, spec)
     rows: list[Any] = frame.groupBy("topic", "partition").agg(F.max("offset")).collect()
     if not rows:
         return "earliest"
     offsets = json.loads(offsets_after(rows))
+    for topic, partition, last in accepted_gaps(settings):
+        if str(partition) in offsets.get(topic, {}):
+            offsets[topic][str(partition)] = max(offsets[topic][str(partition)], last + 1)
     for partitions in offsets.values():
         for partition in range(settings.kafka.partitions):
             partitions.setdefault(str(partition), -2)
     return json.dumps(offsets)
+
+
+def accepted_gaps(settings: Settings) -> list[tuple[str, int, int]]:
+    """Topic, partition and last offset of what Kafka lost before it was read, and somebody accepted."""
+    with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection:
+        return connection.execute("SELECT topic, partition, last_offset FROM fraud.ingest_gaps").fetchall()
 
 
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:

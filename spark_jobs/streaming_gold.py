@@ -27,9 +27,10 @@ from spark_jobs.aggregates import (
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import Batch, append_once, current_generation, ensure_table, merge_additive
 from spark_jobs.marts import add_to_marts, replace_in_mart
+from spark_jobs.rebase import Rebase, begun, require_checkpoint
 from spark_jobs.runtime import main
 from spark_jobs.schemas import columns_schema
-from spark_jobs.sources import checkpoint_path, delta_stream, require_checkpoint, triggered
+from spark_jobs.sources import checkpoint_path, delta_stream, triggered
 
 GOLD = stream("gold")
 DECISIONS, ALERTS = table("gold.fraud_decisions"), table("gold.fraud_alerts")
@@ -72,17 +73,19 @@ def write_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
     return write
 
 
-def write_decisions(lake_root: str) -> Callable[[DataFrame, int], None]:
+def write_decisions(lake_root: str, rebase: Rebase | None = None) -> Callable[[DataFrame, int], None]:
     """The foreachBatch of decisions: the log, and the alerts among them."""
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = Batch("gold.decisions", current_generation(frame), batch_id)
         frame.persist()
         try:
-            append_once(frame, lake_root, DECISIONS, batch)
-            alerts = frame.where("alert")
-            if not alerts.isEmpty():
-                append_once(alerts, lake_root, ALERTS, batch)
+            outputs = [(DECISIONS, frame), (ALERTS, frame.where("alert"))]
+            if rebase and rebase.touches(frame):
+                outputs = [(spec, rebase.missing(rows, lake_root, spec, spec.key)) for spec, rows in outputs]
+            for spec, rows in outputs:
+                if spec is DECISIONS or not rows.isEmpty():
+                    append_once(rows, lake_root, spec, batch)
         finally:
             frame.unpersist()
 
@@ -115,7 +118,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     for spec in (table("silver.transactions"), table("bronze.decisions"), *GOLD.tables):
         if spec.layer != "mart":
             ensure_table(spark, settings.lake_root, spec)
-    require_checkpoint(spark, settings, checkpoint_path(settings, GOLD.name, "decisions"), DECISIONS)
+    rebase = require_checkpoint(spark, settings, GOLD, "decisions", DECISIONS)
     within = settings.streams.deduplicate_within
     decisions = (
         parse_decisions(delta_stream(spark, settings, table("bronze.decisions")))
@@ -126,7 +129,9 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         "metrics": delta_stream(spark, settings, table("silver.transactions"))
         .writeStream.outputMode("append")
         .foreachBatch(write_metrics(settings)),
-        "decisions": decisions.writeStream.outputMode("append").foreachBatch(write_decisions(settings.lake_root)),
+        "decisions": decisions.writeStream.outputMode("append").foreachBatch(
+            write_decisions(settings.lake_root, rebase)
+        ),
         "rule_metrics": rule_metrics(delta_stream(spark, settings, DECISIONS))
         .writeStream.outputMode("complete")
         .foreachBatch(write_rule_metrics(settings)),
@@ -135,6 +140,8 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     for name, writer in writers.items():
         named = writer.queryName(f"gold.{name}").option("checkpointLocation", checkpoint_path(settings, "gold", name))
         queries.append(triggered(named, settings.streams.gold).start())
+        if name == "decisions":
+            begun(settings, rebase, queries[-1].id)
     return queries
 
 

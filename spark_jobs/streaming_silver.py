@@ -18,8 +18,9 @@ from fraud_domain.streams import stream
 from fraud_domain.tables import TableSpec, table
 from spark_jobs.contract import TimeLimits, parse_account_events, parse_labels, parse_transactions
 from spark_jobs.lake import Batch, append_once, current_generation, ensure_table
+from spark_jobs.rebase import POSITION, Rebase, begun, require_checkpoint
 from spark_jobs.runtime import main
-from spark_jobs.sources import checkpoint_path, delta_stream, require_checkpoint, triggered
+from spark_jobs.sources import checkpoint_path, delta_stream, triggered
 
 SILVER = stream("silver")
 TRANSACTIONS, LABELS = table("silver.transactions"), table("silver.labels")
@@ -59,7 +60,7 @@ def late(valid: DataFrame) -> DataFrame:
     return valid.where("is_late").withColumn("lateness_seconds", seconds)
 
 
-def write_transactions(lake_root: str) -> Callable[[DataFrame, int], None]:
+def write_transactions(lake_root: str, rebase: Rebase | None = None) -> Callable[[DataFrame, int], None]:
     """The foreachBatch of transactions: silver, quarantine and late rows, each once per batch."""
 
     def write(frame: DataFrame, batch_id: int) -> None:
@@ -73,14 +74,15 @@ def write_transactions(lake_root: str) -> Callable[[DataFrame, int], None]:
             ).collect()[0]
             valid = frame.where(F.col("errors").isNull())
             outputs = ((TRANSACTIONS, valid), (QUARANTINE, quarantined(frame)), (LATE, late(valid)))
-            _append_filled(outputs, tuple(counts), lake_root, batch)
+            again = rebase if rebase and rebase.touches(frame) else None
+            _append_filled(outputs, tuple(counts), lake_root, batch, again)
         finally:
             frame.unpersist()
 
     return write
 
 
-def write_notes(spec: TableSpec, lake_root: str) -> Callable[[DataFrame, int], None]:
+def write_notes(spec: TableSpec, lake_root: str, rebase: Rebase | None = None) -> Callable[[DataFrame, int], None]:
     """The foreachBatch of labels and of account events: silver and quarantine."""
 
     def write(frame: DataFrame, batch_id: int) -> None:
@@ -90,7 +92,8 @@ def write_notes(spec: TableSpec, lake_root: str) -> Callable[[DataFrame, int], N
             wrong = F.col("errors").isNotNull()
             counts = frame.agg(F.count_if(~wrong), F.count_if(wrong)).collect()[0]
             outputs = ((spec, frame.where(~wrong)), (QUARANTINE, quarantined(frame)))
-            _append_filled(outputs, tuple(counts), lake_root, batch)
+            again = rebase if rebase and rebase.touches(frame) else None
+            _append_filled(outputs, tuple(counts), lake_root, batch, again)
         finally:
             frame.unpersist()
 
@@ -98,12 +101,16 @@ def write_notes(spec: TableSpec, lake_root: str) -> Callable[[DataFrame, int], N
 
 
 def _append_filled(
-    outputs: tuple[tuple[TableSpec, DataFrame], ...], counts: tuple[int, ...], lake_root: str, batch: Batch
+    outputs: tuple[tuple[TableSpec, DataFrame], ...],
+    counts: tuple[int, ...],
+    lake_root: str,
+    batch: Batch,
+    rebase: Rebase | None,
 ) -> None:
     """Commit only where there are rows: an empty Delta commit costs as much as a full one."""
     for (spec, rows), count in zip(outputs, counts, strict=True):
         if count:
-            append_once(rows, lake_root, spec, batch)
+            append_once(rebase.missing(rows, lake_root, spec, POSITION) if rebase else rows, lake_root, spec, batch)
 
 
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
@@ -112,16 +119,19 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         ensure_table(spark, settings.lake_root, spec)
     limits = TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
     plans = (
-        (TRANSACTIONS, parse_transactions, write_transactions(settings.lake_root)),
-        (LABELS, parse_labels, write_notes(LABELS, settings.lake_root)),
-        (ACCOUNT_EVENTS, parse_account_events, write_notes(ACCOUNT_EVENTS, settings.lake_root)),
+        (TRANSACTIONS, parse_transactions),
+        (LABELS, parse_labels),
+        (ACCOUNT_EVENTS, parse_account_events),
     )
     queries = []
-    for spec, parse, write in plans:
+    for spec, parse in plans:
         name = spec.name
         checkpoint = checkpoint_path(settings, SILVER.name, name)
-        require_checkpoint(spark, settings, checkpoint, spec)
-        raw = delta_stream(spark, settings, table(f"bronze.{name}"), news_only=True)
+        rebase = require_checkpoint(spark, settings, SILVER, name, spec)
+        first = rebase.from_version if rebase else 0
+        raw = delta_stream(spark, settings, table(f"bronze.{name}"), from_version=first)
+        lake = settings.lake_root
+        write = write_transactions(lake, rebase) if spec is TRANSACTIONS else write_notes(spec, lake, rebase)
         rows = deduplicated(parse(raw, limits), spec.key, settings.streams.deduplicate_within)
         writer = (
             rows.writeStream.queryName(f"silver.{name}")
@@ -130,6 +140,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
             .foreachBatch(write)
         )
         queries.append(triggered(writer, settings.streams.silver).start())
+        begun(settings, rebase, queries[-1].id)
     return queries
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.settings import Settings, Trigger
@@ -22,6 +22,7 @@ from spark_jobs.decision_log import DecisionLog
 from spark_jobs.decisions import Limits, decide_customers, decide_others
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import Batch, current_generation
+from spark_jobs.rebase import Rebase, begun, rebase_of
 from spark_jobs.rule_sets import RuleBook, RuleSet
 from spark_jobs.runtime import main
 from spark_jobs.sources import checkpoint_path, generation_of, kafka_stream, triggered
@@ -50,12 +51,17 @@ LANES = (
 )
 
 
-def write_decisions(lane: Lane, sink: AlertSink, log: DecisionLog, book: RuleBook) -> Callable[[DataFrame, int], None]:
-    """The foreachBatch: alerts first, because people wait for them, then the decision log."""
+def write_decisions(
+    lane: Lane, sink: AlertSink, log: DecisionLog, book: RuleBook, rebase: Rebase | None = None
+) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch: alerts first, because people wait for them, then the decision log.
+
+    After a rebase, what was decided before only fills the histories.
+    """
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = Batch(lane.ledger, current_generation(frame), batch_id)
-        decided = frame.collect()
+        decided = [row for row in frame.collect() if rebase is None or not rebase.covers(*_position(row))]
         sink.commit(batch, [orjson.loads(row.decision) for row in decided if row.alert])
         for topic, chosen in ((FRAUD_ALERTS, [row for row in decided if row.alert]), (FRAUD_DECISIONS, decided)):
             reached(Failpoint.BEFORE_PUBLISH, topic)
@@ -64,6 +70,11 @@ def write_decisions(lane: Lane, sink: AlertSink, log: DecisionLog, book: RuleBoo
         book.between_batches(frame.sparkSession, batch)
 
     return write
+
+
+def _position(row: Row) -> tuple[str, int, int]:
+    decision = orjson.loads(row.decision)
+    return decision["topic"], decision["partition"], decision["offset"]
 
 
 def trigger_of(settings: Settings, lane: Lane) -> Trigger:
@@ -80,7 +91,9 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     for lane in LANES:
         checkpoint = checkpoint_path(settings, ALERTS.name, lane.query)
         book = RuleBook(sink.pool, lane.ledger, settings.run_dir / "rules")
-        rules = book.open(spark, generation_of(spark, checkpoint))
+        generation = generation_of(spark, checkpoint)
+        rebase = rebase_of(settings, ALERTS, lane.query, generation)
+        rules = book.open(spark, generation)
         offsets = settings.streams.alert_max_offsets_per_trigger
         messages = kafka_stream(spark, settings, ",".join(lane.topics), offsets)
         writer = (
@@ -88,9 +101,10 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
             .writeStream.queryName(lane.ledger)
             .outputMode("append")
             .option("checkpointLocation", checkpoint)
-            .foreachBatch(write_decisions(lane, sink, log, book))
+            .foreachBatch(write_decisions(lane, sink, log, book, rebase))
         )
         queries.append(triggered(writer, trigger_of(settings, lane)).start())
+        begun(settings, rebase, queries[-1].id)
     return queries
 
 

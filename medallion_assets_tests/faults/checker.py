@@ -15,9 +15,10 @@ from fraud_domain.rules import alert_id
 from fraud_domain.settings import Settings
 from fraud_domain.tables import delta_tables, table
 from medallion_assets.defs.quality.finding import Finding
-from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql, rows, scalar
 from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
+from medallion_assets.defs.quality.view import View
 from medallion_assets.platform import Platform
 from medallion_assets_tests.faults.traffic import Traffic
 from medallion_assets_tests.pipeline import Decided, expected_decisions

@@ -13,8 +13,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, table
-from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql
+from medallion_assets.defs.quality.view import View
 from medallion_assets.platform import Platform
 from medallion_assets_tests.pipeline import database
 from medallion_services.embedded.throwaway import own_database

@@ -11,16 +11,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from fraud_domain.cards import find_card_numbers
 from fraud_domain.rules import alert_id
 from fraud_domain.settings import Settings
-from fraud_domain.tables import delta_tables, location, table
-from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from fraud_domain.tables import delta_tables
+from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
+from medallion_assets.defs.quality.view import View
 from medallion_assets.platform import Platform
 from medallion_assets_tests.pipeline import (
     AVAILABLE_NOW,
@@ -29,6 +29,7 @@ from medallion_assets_tests.pipeline import (
     drain,
     drain_all,
     expected_decisions,
+    lake_rows,
     messages,
 )
 from medallion_services.embedded import kafka, postgres
@@ -43,7 +44,7 @@ from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 from spark_jobs.batch import Days, rule_set
 from spark_jobs.medallion_gold import recompute
-from spark_jobs.sources import LostCheckpointError
+from spark_jobs.rebase import LostCheckpointError
 
 SEED = 20261124
 CUSTOMERS = 120
@@ -95,14 +96,6 @@ def ran(spark: SparkSession, java: Java, tmp_path_factory: pytest.TempPathFactor
             drain_all(spark, settings)
             truth = [json.loads(line) for line in oracle.read_text(encoding="utf-8").splitlines()]
             yield Ran(settings, expected_decisions(settings), truth)
-
-
-def lake_rows(settings: Settings, name: str, columns: list[str] | None = None) -> list[dict[str, object]]:
-    """Rows of a Delta table read without a JVM."""
-    found: list[dict[str, object]] = (
-        DeltaTable(location(settings.lake_root, table(name))).to_pyarrow_table(columns=columns).to_pylist()
-    )
-    return found
 
 
 def test_the_scene_is_worth_it(ran: Ran) -> None:

@@ -21,8 +21,9 @@ from pyspark.sql import SparkSession
 from fraud_domain.acceptance import Acceptance
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.topics import FRAUD_LABELS, TRANSACTIONS
-from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql
+from medallion_assets.defs.quality.view import View
 from medallion_assets.platform import Platform
 from medallion_assets_tests.pipeline import AVAILABLE_NOW, drain
 from medallion_services.embedded.environment import stack_environment

@@ -11,9 +11,10 @@ from deltalake import write_deltalake
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import location, table
-from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
+from medallion_assets.defs.quality.view import View
 from medallion_assets.platform import Platform
 from medallion_assets_tests.lake_rows import write
 

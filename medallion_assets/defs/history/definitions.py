@@ -9,6 +9,7 @@ import dagster as dg
 
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import table
+from medallion_assets.defs.history.late_days import late_days_sensor
 from medallion_assets.defs.history.reconcile import reconciled
 from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.platform import Platform
@@ -76,4 +77,4 @@ def definitions(settings: Settings) -> dg.Definitions:
     schedule = dg.build_schedule_from_partitioned_job(
         job, name="recompute_yesterday", hour_of_day=_HOUR, default_status=dg.DefaultScheduleStatus.RUNNING
     )
-    return dg.Definitions(assets=[recomputed], jobs=[job], schedules=[schedule])
+    return dg.Definitions(assets=[recomputed], jobs=[job], schedules=[schedule], sensors=[late_days_sensor(job)])

@@ -10,7 +10,7 @@ from fraud_domain.rules import Catalogue, check_fixtures, load_catalogue
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, delta_tables
 from medallion_assets.defs.quality.finding import Finding
-from medallion_assets.defs.quality.invariants import INVARIANTS, View
+from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.defs.quality.rule_activity import Activity, activities
 from medallion_assets.defs.quality.rule_coverage import (
@@ -22,6 +22,7 @@ from medallion_assets.defs.quality.rule_coverage import (
     within_budget,
 )
 from medallion_assets.defs.quality.table_checks import LAKE_CHECKS, schema_matches
+from medallion_assets.defs.quality.view import View, accepted_gaps
 from medallion_assets.platform import Platform
 from medallion_assets.specs import asset_key
 
@@ -64,7 +65,7 @@ def invariant_check() -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.AssetCheckResult]:
         with lake_sql(platform) as lake, platform.database() as database:
-            view = View(platform, lake, database, datetime.now(UTC) - SETTLE)
+            view = View(platform, lake, database, datetime.now(UTC) - SETTLE, accepted_gaps(database))
             for selected in sorted(context.selected_asset_check_keys):
                 invariant = INVARIANTS[".".join(selected.asset_key.path)][selected.name]
                 yield invariant(view).result(selected.asset_key, selected.name)

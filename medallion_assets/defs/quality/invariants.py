@@ -4,60 +4,20 @@ Tables are filled one after another, so a row younger than `settled_before` may 
 yet; it is left out of the comparison. Tests that let the streams run dry pass the present.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
-import duckdb
-import psycopg
 import pyarrow.compute as pc
-from psycopg.rows import DictRow
 
+from fraud_domain.streams import stream
 from fraud_domain.tables import table
 from medallion_assets.defs.quality.finding import Finding
+from medallion_assets.defs.quality.kafka_checks import offsets_contiguous, reaches_kafka
 from medallion_assets.defs.quality.lake_sql import rows, scalar
-from medallion_assets.platform import Platform
+from medallion_assets.defs.quality.view import Invariant, View
 
 _SHOWN = 5
 QUARANTINE_SHARE_LIMIT = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The lake and the database at one moment."""
-
-    platform: Platform
-    lake: duckdb.DuckDBPyConnection
-    database: psycopg.Connection[DictRow]
-    settled_before: datetime
-
-
-Invariant = Callable[[View], Finding]
-
-
-def offsets_contiguous(name: str) -> Invariant:
-    """Per partition of a topic, bronze holds every offset from its first to its last, each once."""
-
-    def check(view: View) -> Finding:
-        found = rows(
-            view.lake,
-            'SELECT topic, partition, count(*), count(DISTINCT "offset"), min("offset"), max("offset")'
-            f" FROM {name} WHERE NOT starts_with(topic, 'history:') GROUP BY ALL ORDER BY ALL",
-        )
-        wrong = [r for r in found if r[2] != r[3] or r[3] != r[5] - r[4] + 1]
-        figures = {f"{topic}/{partition}": f"{low}..{high}" for topic, partition, _, _, low, high in found}
-        if wrong:
-            topic, partition, count, distinct, low, high = wrong[0]
-            return Finding(
-                False,
-                f"{topic}/{partition}: offsets {low}..{high} should be {high - low + 1} rows, found {count}"
-                f" ({distinct} distinct)",
-                figures,
-            )
-        return Finding(True, f"{len(found)} partitions without gap or repeat", figures)
-
-    return check
 
 
 def nothing_lost(bronze: str, silver: str, key: str) -> Invariant:
@@ -226,13 +186,28 @@ def mart_matches_gold(span: str) -> Invariant:
     return check
 
 
+def no_row_behind_the_watermark(view: View) -> Finding:
+    """No query dropped a row because its watermark had passed it, in the two days that progress is kept."""
+    found = view.database.execute(
+        "SELECT query, sum((detail->>'dropped_by_watermark')::bigint) AS dropped, min(at) AS since"
+        " FROM fraud.stream_progress WHERE (detail->>'dropped_by_watermark')::bigint > 0 GROUP BY query ORDER BY query"
+    ).fetchall()
+    if found:
+        first = found[0]
+        text = f"{first['query']} dropped {first['dropped']} rows behind its watermark since {first['since']:%F %T %Z}"
+        return Finding(False, text, {row["query"]: row["dropped"] for row in found})
+    return Finding(True, "no query dropped a row behind its watermark")
+
+
+_BRONZE = tuple(spec.full_name for spec in stream("bronze").tables)
+
 INVARIANTS: Mapping[str, Mapping[str, Invariant]] = {
-    "bronze.transactions": {"offsets_contiguous": offsets_contiguous("bronze.transactions")},
-    "bronze.labels": {"offsets_contiguous": offsets_contiguous("bronze.labels")},
-    "bronze.account_events": {"offsets_contiguous": offsets_contiguous("bronze.account_events")},
-    "bronze.decisions": {"offsets_contiguous": offsets_contiguous("bronze.decisions")},
+    **{
+        name: {"offsets_contiguous": offsets_contiguous(name), "reaches_kafka": reaches_kafka(name)} for name in _BRONZE
+    },
     "silver.transactions": {
-        "nothing_lost": nothing_lost("bronze.transactions", "silver.transactions", "transaction_id")
+        "nothing_lost": nothing_lost("bronze.transactions", "silver.transactions", "transaction_id"),
+        "no_row_behind_the_watermark": no_row_behind_the_watermark,
     },
     "silver.labels": {"nothing_lost": nothing_lost("bronze.labels", "silver.labels", "transaction_id")},
     "silver.account_events": {

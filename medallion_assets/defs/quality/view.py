@@ -1,0 +1,42 @@
+"""What an invariant looks at."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+import psycopg
+from psycopg.rows import DictRow
+
+from medallion_assets.defs.quality.finding import Finding
+from medallion_assets.platform import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Offsets that Kafka lost before bronze read them, and somebody accepted."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+
+def accepted_gaps(database: psycopg.Connection[DictRow]) -> tuple[Gap, ...]:
+    """Every gap that was accepted (`medallion checkpoint rebase`)."""
+    found = database.execute("SELECT topic, partition, first_offset, last_offset FROM fraud.ingest_gaps").fetchall()
+    return tuple(Gap(g["topic"], g["partition"], g["first_offset"], g["last_offset"]) for g in found)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The lake and the database at one moment."""
+
+    platform: Platform
+    lake: duckdb.DuckDBPyConnection
+    database: psycopg.Connection[DictRow]
+    settled_before: datetime
+    gaps: Sequence[Gap] = ()
+
+
+Invariant = Callable[[View], Finding]

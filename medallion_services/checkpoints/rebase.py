@@ -1,0 +1,116 @@
+"""Where a new generation begins and what it must not write again: computed from the tables alone.
+
+So it does not matter how much of the old checkpoint is left. The new generation reads again what its state needs
+(duplicates of the last 24 hours, histories of customers) and writes only what is not there yet.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+from deltalake import DeltaTable
+
+from fraud_domain.intervals import interval_micros
+from fraud_domain.settings import Settings
+from fraud_domain.tables import TableSpec, location, table
+
+OTHERS_MARGIN = timedelta(minutes=10)
+"""Decisions about others are logged only where a rule hit, so the last one says roughly how far they were judged;
+what is logged again within the margin is folded by gold, which knows a decision for 24 hours."""
+_KNOWN = """
+SELECT topic, partition, max("offset") AS "offset", max(ingested_at) AS at FROM (
+    SELECT topic, partition, "offset", ingested_at FROM rows
+    UNION ALL SELECT topic, partition, "offset", ingested_at FROM quarantine
+) WHERE topic = $topic GROUP BY ALL
+"""
+_DECIDED = """
+SELECT s.topic, s.partition,
+       coalesce(min(s."offset") FILTER (d.transaction_id IS NULL) - 1, max(s."offset")) AS "offset"
+FROM rows s LEFT JOIN (SELECT transaction_id FROM decisions WHERE subject_kind = 'customer') d USING (transaction_id)
+WHERE s.topic = 'transactions' GROUP BY ALL
+"""
+_OTHERS_DECIDED = """
+SELECT s.topic, s.partition, max(s."offset") AS "offset" FROM rows s
+WHERE s.topic = 'transactions' AND s.ingested_at <= (
+    SELECT max(r.ingested_at) FROM rows r JOIN decisions d USING (transaction_id) WHERE d.subject_kind <> 'customer'
+) - $margin GROUP BY ALL
+"""
+
+_LOGGED = 'SELECT topic, partition, max("offset") FROM rows GROUP BY ALL'
+
+Offsets = dict[str, dict[str, int]]
+"""By topic and partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a new generation needs to know.
+
+    Args:
+        known_to: rows at or below these offsets may be in the tables already.
+        from_version: version of the source table to begin with; None means the start of the source.
+    """
+
+    query: str
+    known_to: Offsets
+    from_version: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As `fraud.checkpoint_rebases` keeps it."""
+        return {"known_to": self.known_to, "from_version": self.from_version}
+
+    def in_words(self) -> str:
+        """For the operator."""
+        begin = "the start of its source" if self.from_version is None else f"version {self.from_version} of its source"
+        known = ", ".join(f"{t}/{p} {o}" for t, each in self.known_to.items() for p, o in sorted(each.items()))
+        return f"the next start reads from {begin} and writes only what is missing (known up to: {known or 'nothing'})"
+
+
+def plan_for(settings: Settings, query: str) -> Plan:
+    """The plan of a query of silver, of gold's decisions or of the alert lane."""
+    if query.startswith("silver."):
+        return _silver(settings, query)
+    if query == "gold.decisions":
+        return Plan(query, _offsets(_rows(settings, {"rows": table("gold.fraud_decisions")}, _LOGGED, {})))
+    return _alerts(settings, query)
+
+
+def _silver(settings: Settings, query: str) -> Plan:
+    spec = table(query)
+    bronze = table(f"bronze.{spec.name}")
+    topic = bronze.upstream[0].removeprefix("kafka.")
+    found = _rows(settings, {"rows": spec, "quarantine": table("silver.quarantine")}, _KNOWN, {"topic": topic})
+    horizon = timedelta(microseconds=interval_micros(settings.streams.deduplicate_within))
+    last = max((at for *_, at in found), default=None)
+    version = 0 if last is None else _version_at(settings, bronze, last - horizon)
+    return Plan(query, _offsets(found), version)
+
+
+def _alerts(settings: Settings, query: str) -> Plan:
+    tables = {"rows": table("silver.transactions"), "decisions": table("gold.fraud_decisions")}
+    if query == "alerts.decide":
+        return Plan(query, _offsets(_rows(settings, tables, _DECIDED, {})))
+    return Plan(query, _offsets(_rows(settings, tables, _OTHERS_DECIDED, {"margin": OTHERS_MARGIN})))
+
+
+def _version_at(settings: Settings, spec: TableSpec, moment: datetime) -> int:
+    """The first version of a table that was committed at or after a moment."""
+    commits = DeltaTable(location(settings.lake_root, spec)).history()
+    after = [c["version"] for c in commits if datetime.fromtimestamp(c["timestamp"] / 1000, UTC) >= moment]
+    return min(after, default=0)
+
+
+def _rows(settings: Settings, tables: dict[str, TableSpec], query: str, values: dict[str, Any]) -> list[Any]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, spec in tables.items():
+            connection.register(name, DeltaTable(location(settings.lake_root, spec)).to_pyarrow_dataset())
+        return connection.execute(query, values).fetchall()
+
+
+def _offsets(found: list[Any]) -> Offsets:
+    offsets: Offsets = {}
+    for topic, partition, offset, *_ in found:
+        offsets.setdefault(topic, {})[str(partition)] = offset
+    return offsets
