@@ -34,6 +34,7 @@ PATTERNS: tuple[tuple[str, Cause], ...] = (
     (r"RuleError|\.yaml:\d+:", Cause(_P, "a rule file is wrong", "circuit-open")),
     (r"NoRuleSetError|no rule set was ever published", Cause(_O, "no rule set is published", "circuit-open")),
     (r"MissingSecretError|secret '.+' not found", Cause(_O, "a secret is missing", "circuit-open")),
+    (r"FailpointError", Cause(_R, "a failpoint of the fault harness", "stream-stopped")),
     # Kafka. Lost offsets first: the message also names a timeout now and then.
     (
         r"OffsetOutOfRange|failOnDataLoss|[Dd]ata loss|KAFKA_DATA_LOSS|offsets? (?:are|is) not available"
