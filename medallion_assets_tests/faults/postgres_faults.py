@@ -1,6 +1,7 @@
 """Faults of PostgreSQL and of the network before it."""
 
-import threading
+import contextlib
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,33 +123,36 @@ def locked_out(world: World) -> str:
         row = connection.execute("SELECT count(*) FROM fraud.alerts WHERE transaction_id = ANY(%s)", (probes,))
         assert row.fetchone() == (0,), "the alert was written although the table was locked"
         connection.execute("ALTER ROLE fraud_writer RESET lock_timeout")
+    world.proxy.cut()
     world.lifted()
     world.wait_alert(probes)
     assert len(world.alerts.ended) == ended, "the alert lane ended instead of trying again"
-    log = world.postgres.log.read_text(encoding="utf-8", errors="replace")
-    refused = log.count("canceling statement due to lock timeout")
+    refused = _log(world).count("canceling statement due to lock timeout")
     assert refused, "no statement ran into the timeout"
     return f"{refused} statements ran into lock_timeout"
 
 
 def deadlocked(world: World) -> str:
-    """The driver is made the victim of a deadlock."""
+    """The driver is made the victim of a deadlock: it holds the lease's row and waits for the table, we the reverse."""
     hit = held_in_transaction(world)
-    ended = len(world.alerts.ended)
+    ended, before = len(world.alerts.ended), len(_log(world))
     with administrator(world) as connection:
-        # Only the driver looks for deadlocks, so it is the one that finds it and gives way.
-        connection.execute("SET deadlock_timeout = '10min'")
+        # The driver looks for deadlocks after a second, so it finds this one first and gives way.
+        connection.execute("SET deadlock_timeout = '5s'")
         connection.execute("LOCK TABLE fraud.alerts IN SHARE MODE")
-        waiting = threading.Thread(target=connection.execute, args=("SELECT * FROM fraud.stream_lease FOR UPDATE",))
-        waiting.start()
-        waiting.join(60)
-        assert not waiting.is_alive(), "the driver did not give way"
+        with contextlib.suppress(psycopg.errors.DeadlockDetected):
+            connection.execute("SELECT * FROM fraud.stream_lease WHERE stream = 'alerts' FOR UPDATE")
         connection.rollback()
     world.lifted()
     world.wait_alert(world.traffic.probe())
-    assert "deadlock detected" in world.postgres.log.read_text(encoding="utf-8", errors="replace")
+    victims = re.findall(r"deadlock detected.*?STATEMENT:\s+(\w+)", _log(world)[before:], re.DOTALL)
+    assert "WITH" in victims, f"the insert of alerts was no victim; those were {victims}"
     assert len(world.alerts.ended) == ended, "the alert lane ended instead of trying again"
-    return f"{hit}; deadlock detected"
+    return f"{hit}; deadlock detected, the insert of alerts was the victim"
+
+
+def _log(world: World) -> str:
+    return world.postgres.log.read_text(encoding="utf-8", errors="replace")
 
 
 FAULTS = (
