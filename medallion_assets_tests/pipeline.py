@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
-from deltalake import DeltaTable
 from psycopg.rows import DictRow, dict_row
 from pydantic import ValidationError
 from pyspark.sql import SparkSession
@@ -26,9 +25,10 @@ from fraud_domain.contract import (
 )
 from fraud_domain.rules import Catalogue, Decision, Subject, load_catalogue
 from fraud_domain.settings import Settings
-from fraud_domain.tables import location, table
+from fraud_domain.tables import table
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS
 from medallion_assets_tests.reference_evaluator import ReferenceEvaluator
+from medallion_services.lake_tables import open_table
 from spark_jobs import streaming_bronze, streaming_gold, streaming_silver, streaming_to_postgres
 from spark_jobs.runtime import Start
 
@@ -74,9 +74,9 @@ def database(settings: Settings, role: str = "fraud_reader") -> psycopg.Connecti
 
 def lake_rows(settings: Settings, name: str, columns: list[str] | None = None) -> list[dict[str, object]]:
     """Rows of a Delta table read without a JVM."""
-    found: list[dict[str, object]] = (
-        DeltaTable(location(settings.lake_root, table(name))).to_pyarrow_table(columns=columns).to_pylist()
-    )
+    delta = open_table(settings, table(name))
+    assert delta is not None, f"{name} was never written"
+    found: list[dict[str, object]] = delta.to_pyarrow_table(columns=columns).to_pylist()
     return found
 
 
