@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fraud_domain.settings import Layout
 from fraud_domain.tables import TABLES, TableSpec
 
+ALL = "all"
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
@@ -91,3 +93,17 @@ def stream(name: str) -> StreamSpec:
 def applications(layout: Layout) -> tuple[Application, ...]:
     """The Spark applications of a layout, each stream in exactly one."""
     return tuple(Application(name, tuple(stream(s) for s in names)) for name, names in _PACKING[layout].items())
+
+
+def applications_called(layout: Layout, wanted: str) -> tuple[str, ...]:
+    """Names of the applications meant by a name: an application, the one that runs a stream of that name, or `all`.
+
+    Raises:
+        LookupError: nothing is called that; the message lists what there is.
+    """
+    known = applications(layout)
+    found = tuple(a.name for a in known if wanted in (ALL, a.name) or wanted in a.stream_names)
+    if not found:
+        names = sorted({ALL, *(a.name for a in known), *(s for a in known for s in a.stream_names)})
+        raise LookupError(f"no stream or application '{wanted}'; known: {', '.join(names)}")
+    return found

@@ -23,11 +23,17 @@ class FakeDatabase:
         self._rows: list[dict[str, Any]] = []
 
     def execute(self, query: str, parameters: tuple[Any, ...]) -> "FakeDatabase":
-        if "FROM fraud.stream_control" in query:
+        if "FROM fraud.stream_wanted" in query:
             d = self._desired
             state = "running" if d.running else "stopped"
             self._rows = [
-                {"desired": state, "generation": d.generation, "reason": d.reason, "updated_at": d.changed_at}
+                {
+                    "desired": state,
+                    "generation": d.generation,
+                    "reason": d.reason,
+                    "updated_at": d.changed_at,
+                    "resume_at": d.resume_at,
+                }
             ]
         elif "FROM fraud.stream_heartbeat" in query:
             (streams,) = parameters

@@ -121,8 +121,6 @@ def test_what_can_be_repaired_goes_on_without_loss(stack: Settings, spark: Spark
     (before.parent / str(int(before.name) - 1)).write_bytes(b"")
     damaged = ["silver.transactions", "silver.labels", "silver.account_events", "alerts.decide", "gold.decisions"]
     produce(stack, "third", repeat=True)
-    with pytest.raises(StreamingQueryException):
-        drain(spark, stack, "alerts")
     for query in damaged:
         assert examine(stack, query).remedy is Remedy.REPAIR, query
         assert treat(stack, query, datetime.now(UTC))
@@ -189,7 +187,7 @@ def test_messages_that_kafka_lost_stop_bronze_until_the_gap_is_accepted(stack: S
     deleted = admin.delete_records([partition])
     assert next(iter(deleted.values())).result(30).low_watermark > 5
     send_labels(stack, 1)
-    with pytest.raises(StreamingQueryException, match="KAFKA_DATA_LOSS"):
+    with pytest.raises(StreamingQueryException, match="may have been lost"):
         drain(spark, stack, "bronze")
     said = rebase(stack, "bronze.labels", "a test", datetime.now(UTC))
     assert re.search(r"lost and accepted: fraud_labels/0: offsets \d+ to \d+ \(5 messages\)", "\n".join(said))

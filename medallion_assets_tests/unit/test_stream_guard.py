@@ -334,3 +334,10 @@ def test_finished_run_is_left_as_it_ended(instance: dg.DagsterInstance, canceled
     fail_run(instance, "no-such-run", "unknown")
     assert canceled == []
     assert instance.get_run_by_id(done.run_id).status is dg.DagsterRunStatus.SUCCESS  # type: ignore[union-attr]
+
+
+def test_a_stop_for_a_while_says_until_when() -> None:
+    desired = Desired(False, 1, "new disk", LONG_AGO, NOW + timedelta(hours=2))
+    decision = decide(NOW, desired, [], [], [], LIMITS)
+    assert decision.kind is Kind.IDLE
+    assert decision.reason == "stopped on purpose until 2026-03-04 14:00 UTC: new disk"

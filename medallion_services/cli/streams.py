@@ -1,5 +1,6 @@
 """`medallion streams`: stop, start and restart, without the guards fighting back."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -16,17 +17,35 @@ def register(app: typer.Typer) -> None:
     app.add_typer(streams_app, name="streams")
 
 
-def _want(name: str, reason: str, running: bool, done: str) -> None:
+def _want(name: str, reason: str, running: bool, done: str, until: datetime | None = None) -> None:
     from medallion_services.stream_control import want
 
-    names = want(Settings(), name, running=running, reason=reason)
+    names = want(Settings(), name, running=running, reason=reason, until=until)
     typer.echo(f"{', '.join(names)}: {done}; the guard acts at its next tick, within 15 s")
 
 
 @streams_app.command()
-def stop(name: Name = "all", reason: Reason = "stopped by hand") -> None:
-    """Stop streams and keep them stopped, such as for maintenance."""
-    _want(name, reason, False, "wanted stopped")
+def stop(
+    name: Name = "all",
+    reason: Reason = "stopped by hand",
+    window: Annotated[
+        str, typer.Option("--for", help="Start again by themselves after this, such as '30 minutes'.")
+    ] = "",
+) -> None:
+    """Stop streams and keep them stopped, or for the time of a maintenance.
+
+    Example: `medallion streams stop lake --for "2 hours" --reason "new disk"`
+    """
+    from fraud_domain.intervals import interval_micros
+
+    try:
+        until = datetime.now(UTC) + timedelta(microseconds=interval_micros(window)) if window else None
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"'{window}' is no time such as '30 minutes' or '2 hours'", param_hint="--for"
+        ) from error
+    done = f"wanted stopped until {until:%Y-%m-%d %H:%M %Z}" if until else "wanted stopped"
+    _want(name, reason, False, done, until)
 
 
 @streams_app.command()

@@ -23,7 +23,7 @@ _ENDED = frozenset({"failed", "stopped"})
 
 _BEATS: LiteralString = """
 SELECT beat.*, control.desired FROM fraud.stream_heartbeat AS beat
-LEFT JOIN fraud.stream_control AS control USING (application)
+LEFT JOIN fraud.stream_wanted AS control USING (application)
 """
 _PROGRESS: LiteralString = """
 SELECT DISTINCT ON (stream) stream, at, input_rows, rows_per_second, batch_ms, lag_rows

@@ -14,7 +14,7 @@ from fraud_domain.streams import STREAMS, applications
 COOLDOWN = timedelta(hours=1)
 _BEATS: LiteralString = """
 SELECT b.stream, b.beat_at, b.state, coalesce(c.desired, 'running') AS desired
-FROM fraud.stream_heartbeat b LEFT JOIN fraud.stream_control c ON c.application = b.application
+FROM fraud.stream_heartbeat b LEFT JOIN fraud.stream_wanted c ON c.application = b.application
 """
 # Held rows are not due: their next attempt is when the digest goes out. A dead one is told of for a day: some, such as
 # those with a card number in them, are never sent again.

@@ -66,7 +66,7 @@ def compact(delta: DeltaTable) -> int:
 def lagging(database: psycopg.Connection[DictRow]) -> list[str]:
     """Streams that are wanted running but have not beaten within half the retention: they may need old files."""
     rows = database.execute(
-        "SELECT h.stream FROM fraud.stream_heartbeat h LEFT JOIN fraud.stream_control c USING (application)"
+        "SELECT h.stream FROM fraud.stream_heartbeat h LEFT JOIN fraud.stream_wanted c USING (application)"
         " WHERE h.beat_at < clock_timestamp() - %s ORDER BY 1",
         (RETENTION / 2,),
     ).fetchall()

@@ -1,6 +1,7 @@
-"""Reading desired state and heartbeats; the only place of the control plane that knows these tables."""
+"""Desired state and heartbeats; the only place of the control plane that knows these tables."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -17,11 +18,19 @@ def desired_state(connection: psycopg.Connection[DictRow], application: str) -> 
     """What people want of an application; one nobody spoke about is wanted running."""
     connection.execute(_DESIRED, (application,))
     row = connection.execute(
-        "SELECT desired, generation, reason, updated_at FROM fraud.stream_control WHERE application = %s",
+        "SELECT desired, generation, reason, updated_at, resume_at FROM fraud.stream_wanted WHERE application = %s",
         (application,),
     ).fetchone()
     assert row is not None  # noqa: S101 - inserted above
-    return Desired(row["desired"] == "running", row["generation"], row["reason"], row["updated_at"])
+    return Desired(row["desired"] == "running", row["generation"], row["reason"], row["updated_at"], row["resume_at"])
+
+
+def want(
+    connection: psycopg.Connection[DictRow], application: str, running: bool, why: str, who: str, until: datetime | None
+) -> None:
+    """Record what is wanted of an application; a stop ends by itself at `until`."""
+    state = "running" if running else "stopped"
+    connection.execute("SELECT fraud.want_stream(%s, %s, %s, %s, %s)", (application, state, why, who, until))
 
 
 def beats(connection: psycopg.Connection[DictRow], streams: Sequence[str]) -> list[Beat]:

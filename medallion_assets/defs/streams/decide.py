@@ -33,6 +33,8 @@ class Desired:
     generation: int
     reason: str
     changed_at: datetime
+    resume_at: datetime | None = None
+    """When a stop ends by itself, if it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ def decide(
     if not desired.running:
         if run:
             return Decision(Kind.STOP, f"wanted stopped: {desired.reason or 'no reason given'}", run.run_id)
-        return Decision(Kind.IDLE, f"stopped on purpose: {desired.reason or 'no reason given'}")
+        until = f" until {desired.resume_at:%Y-%m-%d %H:%M %Z}" if desired.resume_at else ""
+        return Decision(Kind.IDLE, f"stopped on purpose{until}: {desired.reason or 'no reason given'}")
     if run:
         return _with_run(now, desired, run, beats, limits)
     alive = [b for b in beats if b.state in _ALIVE and now - b.at < limits.stale_after]

@@ -4,6 +4,7 @@ import dagster as dg
 
 from fraud_domain.settings import Settings
 from fraud_domain.streams import applications
+from medallion_assets.defs.streams.control_job import control_streams
 from medallion_assets.defs.streams.guard import guard_sensor
 from medallion_assets.defs.streams.observer import table_observer
 from medallion_assets.defs.streams.supervisor import supervisor_job
@@ -13,4 +14,4 @@ def definitions(settings: Settings) -> dg.Definitions:
     """One job and one guard per Spark application of the layout, and one observer."""
     jobs = {application: supervisor_job(application) for application in applications(settings.streams.layout)}
     guards = [guard_sensor(application, job) for application, job in jobs.items()]
-    return dg.Definitions(jobs=list(jobs.values()), sensors=[*guards, table_observer])
+    return dg.Definitions(jobs=[*jobs.values(), control_streams], sensors=[*guards, table_observer])
