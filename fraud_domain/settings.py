@@ -127,6 +127,10 @@ class StreamSettings(Group):
     bronze: Trigger = Trigger(interval="10 seconds")
     silver: Trigger = Trigger(interval="10 seconds")
     gold: Trigger = Trigger(interval="30 seconds")
+    notes: Trigger = Field(
+        default=Trigger(interval="30 seconds"),
+        description="Labels and account events in bronze and silver: few, and a commit costs as much as a full one",
+    )
     alerts: Trigger = Trigger(interval="500 milliseconds")
     alerts_about_others: Trigger = Field(
         default=Trigger(interval="5 seconds"), description="Decisions about merchants, devices, terminals, addresses"

@@ -38,7 +38,7 @@ STARTS: dict[str, Start] = {
     "silver": streaming_silver.start,
     "gold": streaming_gold.start,
 }
-AVAILABLE_NOW = {name: {"mode": "availableNow"} for name in (*STARTS, "alerts_about_others")}
+AVAILABLE_NOW = {name: {"mode": "availableNow"} for name in (*STARTS, "alerts_about_others", "notes")}
 TOLERANCE_SECONDS = 300
 
 

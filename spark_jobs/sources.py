@@ -65,6 +65,16 @@ def has_checkpoint(spark: SparkSession, path: str) -> bool:
     return bool(metadata.getFileSystem(configuration).exists(metadata))
 
 
+NOTES = frozenset({"labels", "account_events"})
+
+
+def lake_trigger(settings: Settings, stream: str, query: str) -> Trigger:
+    """The trigger of a query of bronze or silver."""
+    if query in NOTES:
+        return settings.streams.notes
+    return settings.streams.bronze if stream == "bronze" else settings.streams.silver
+
+
 def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:
     """Apply the trigger setting."""
     if trigger.mode is TriggerMode.AVAILABLE_NOW:

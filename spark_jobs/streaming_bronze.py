@@ -18,7 +18,7 @@ from fraud_domain.tables import TableSpec, table
 from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.masking import has_card_number, mask_card_numbers
 from spark_jobs.runtime import main
-from spark_jobs.sources import checkpoint_path, has_checkpoint, kafka_stream, offsets_after, triggered
+from spark_jobs.sources import checkpoint_path, has_checkpoint, kafka_stream, lake_trigger, offsets_after, triggered
 
 BRONZE = stream("bronze")
 
@@ -82,7 +82,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
             .option("checkpointLocation", checkpoint)
             .partitionBy(*spec.partition_by)
         )
-        queries.append(triggered(writer, settings.streams.bronze).start(path))
+        queries.append(triggered(writer, lake_trigger(settings, BRONZE.name, name)).start(path))
     return queries
 
 

@@ -20,7 +20,7 @@ from spark_jobs.contract import TimeLimits, parse_account_events, parse_labels, 
 from spark_jobs.lake import Batch, append_once, current_generation, ensure_table
 from spark_jobs.rebase import POSITION, Rebase, begun, require_checkpoint
 from spark_jobs.runtime import main
-from spark_jobs.sources import checkpoint_path, delta_stream, triggered
+from spark_jobs.sources import checkpoint_path, delta_stream, lake_trigger, triggered
 
 SILVER = stream("silver")
 TRANSACTIONS, LABELS = table("silver.transactions"), table("silver.labels")
@@ -139,7 +139,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
             .option("checkpointLocation", checkpoint)
             .foreachBatch(write)
         )
-        queries.append(triggered(writer, settings.streams.silver).start())
+        queries.append(triggered(writer, lake_trigger(settings, SILVER.name, name)).start())
         begun(settings, rebase, queries[-1].id)
     return queries
 

@@ -33,6 +33,7 @@ _PAST = timedelta(hours=30)
 """Event time begins so long ago, because it runs faster than the clock."""
 _FAST: dict[str, Any] = {
     "bronze": {"interval": "3 seconds"},
+    "notes": {"interval": "3 seconds"},
     "silver": {"interval": "3 seconds"},
     "gold": {"interval": "5 seconds"},
     "alerts": {"interval": "200 milliseconds"},
