@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyError as error:
         say(str(error.args[0]))
         return 2
+    # So that whoever ends it ends its servers and drivers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     home = Settings().data_dir / "faults"
     home.mkdir(parents=True, exist_ok=True)
