@@ -4,10 +4,10 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test check format bench faults
+.PHONY: help up down status test test-cluster check format bench faults
 
 help:  ## Show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 .uv/bin/uv:
 	python3 -m venv .uv
@@ -28,6 +28,10 @@ status: .venv/.synced  ## Show the health of components and streams
 
 test: .venv/.synced  ## Run every test, with real servers
 	$(RUN) pytest
+
+test-cluster: .venv/.synced  ## Run the pipeline on a Spark cluster and an object store (first time: builds it, 10 min)
+	-$(RUN) python -m medallion_assets_tests.object_store
+	$(RUN) pytest -m cluster --timeout 1800 medallion_assets_tests/cluster
 
 check: .venv/.synced  ## Lint, types, architecture and the tests without a JVM
 	$(RUN) ruff check .

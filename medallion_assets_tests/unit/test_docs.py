@@ -130,7 +130,7 @@ def unknown_words(line: str) -> str:
 
 @names
 def test_commands_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (PROJECT_ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT_ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for line in code(page.read_text(encoding="utf-8")):
         words = re.sub(r"^([A-Z_]+=\S+ )+", "", line.split(" #")[0].strip())
         for part in re.split(r" && |; ", words):
