@@ -36,7 +36,6 @@ _FAST: dict[str, Any] = {
     "notes": {"interval": "3 seconds"},
     "silver": {"interval": "3 seconds"},
     "gold": {"interval": "5 seconds"},
-    "notes": {"interval": "5 seconds"},
     "alerts": {"interval": "200 milliseconds"},
     "alerts_about_others": {"interval": "2 seconds"},
     "heartbeat_seconds": 1.0,
