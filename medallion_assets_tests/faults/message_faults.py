@@ -184,7 +184,8 @@ def wrong_clocks(world: World) -> str:
     world.settle()
     assert _reasons(world, '{"clock": 1') == ["TIME_IN_FUTURE"] * 5
     with lake_sql(Platform(world.settings)) as lake:
-        late = rows(lake, "SELECT min(lateness_seconds) FROM silver.late_transactions WHERE customer_id = 'clock'")
+        query = "SELECT min(lateness_seconds) FROM silver.late_transactions WHERE transaction_id LIKE 'behind-%'"
+        late = rows(lake, query)
         negative = rows(lake, "SELECT count(*) FROM silver.late_transactions WHERE lateness_seconds < 0")
     assert late[0][0] >= 3600
     assert negative == [(0,)]
