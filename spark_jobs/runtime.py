@@ -181,9 +181,14 @@ class _Application:
                         self._seen[query.name] = fresh[-1].batch_id
                     newest = max(newest, self._seen.get(query.name, -1))
                 generation = queries[0].id if queries else ""
-                self.heartbeat.beat(stream, "running", generation, newest if newest >= 0 else None)
+                state = "running" if all(map(self._has_begun, queries)) else "starting"
+                self.heartbeat.beat(stream, state, generation, newest if newest >= 0 else None)
         except psycopg.OperationalError as error:
             say(f"heartbeat not written: {str(error).splitlines()[0]}")
+
+    def _has_begun(self, query: StreamingQuery) -> bool:
+        """Whether a query's first trigger is over, with rows or without."""
+        return query.name in self._seen or str(query.status["message"]).startswith("Waiting")
 
     def _stop_queries(self) -> None:
         for queries in self._queries.values():

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from fraud_domain.settings import Layout, Settings
 from fraud_domain.streams import applications
-from medallion_assets.defs.streams.decide import Beat, Desired, Kind, Limits, RunInFlight, decide, pause_after
+from medallion_assets.defs.streams.decide import (
+    Beat,
+    Decision,
+    Desired,
+    Kind,
+    Limits,
+    RunInFlight,
+    decide,
+    in_turn,
+    pause_after,
+)
 from medallion_assets.defs.streams.guard import IN_FLIGHT, fail_run, guard_sensor, recent_failures, runs_in_flight
 from medallion_assets.defs.streams.supervisor import GENERATION_TAG, WHY_TAG, job_name, supervisor_job
 from medallion_assets_tests.fakes import FakePlatform
@@ -61,6 +71,13 @@ SCENES = (
     Scene("driver died long ago", Kind.START, "no run and no driver", beats=(beat(3600),)),
     Scene("all streams beat", Kind.HEALTHY, "oldest beat 9 s ago", runs=(run(500),), beats=(beat(9), beat(2))),
     Scene("young run, no beat yet", Kind.STARTING, "run STARTED", runs=(run(20),)),
+    Scene(
+        "driver up, first batch under way",
+        Kind.STARTING,
+        "first batches",
+        runs=(run(60),),
+        beats=(beat(1, "starting"),),
+    ),
     Scene("queued run", Kind.STARTING, "run QUEUED", runs=(run(20, "QUEUED"),)),
     Scene(
         "young run, beats of its predecessor", Kind.STARTING, "run", runs=(run(20),), beats=(beat(900, run_id="old"),)
@@ -129,7 +146,18 @@ def test_guard_decides(scene: Scene) -> None:
 
 
 def test_every_kind_of_decision_is_in_the_table() -> None:
-    assert {scene.kind for scene in SCENES} == set(Kind)
+    assert {scene.kind for scene in SCENES} | {Kind.WAIT_TURN} == set(Kind)
+
+
+@pytest.mark.parametrize("ahead", Kind)
+def test_the_lake_waits_only_for_an_alert_lane_that_is_about_to_run(ahead: Kind) -> None:
+    start, other = Decision(Kind.START, "no run"), Decision(Kind.HEALTHY, "fine")
+    waits = in_turn(start, Decision(ahead, "first batches under way"), "alerts")
+    if ahead in (Kind.START, Kind.STARTING):
+        assert waits == Decision(Kind.WAIT_TURN, "after alerts, which is at: first batches under way")
+    else:
+        assert waits == start
+    assert in_turn(other, Decision(ahead, ""), "alerts") == other
 
 
 def test_pause_doubles_and_is_capped() -> None:

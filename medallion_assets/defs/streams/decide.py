@@ -21,6 +21,7 @@ class Kind(StrEnum):
     IDLE = "idle"
     FAIL_ZOMBIE = "fail_zombie"
     WAIT_ORPHAN = "wait_orphan"
+    WAIT_TURN = "wait_turn"
     BACK_OFF = "back_off"
     CIRCUIT_OPEN = "circuit_open"
 
@@ -131,6 +132,8 @@ def _with_run(now: datetime, desired: Desired, run: RunInFlight, beats: Sequence
     own = [b for b in beats if b.run_id == run.run_id]
     stale = [b for b in own if now - b.at >= limits.stale_after]
     if own and not stale:
+        if any(b.state == "starting" for b in own):
+            return Decision(Kind.STARTING, f"starting: driver up, first batches under way ({run.status})", run.run_id)
         return Decision(Kind.HEALTHY, f"healthy: oldest beat {_ago(now, min(b.at for b in own))}", run.run_id)
     if now - run.since < limits.start_grace:
         return Decision(Kind.STARTING, f"starting: run {run.status}, created {_ago(now, run.since)}", run.run_id)
@@ -155,6 +158,19 @@ def _without_run(now: datetime, desired: Desired, failures: Sequence[datetime], 
         wait = int((due - now).total_seconds()) + 1
         return Decision(Kind.BACK_OFF, f"{len(failures)} failure(s) in a row: next try in {wait} s")
     return Decision(Kind.START, f"trying again after {len(failures)} failure(s) in a row")
+
+
+def in_turn(decision: Decision, ahead: Decision, name: str) -> Decision:
+    """The lake starts after the alert lane: two cold JVMs on a small machine make each other late, and people wait for
+    alerts. An alert lane that fails or is stopped holds nobody up.
+
+    Args:
+        decision: of the application that would start.
+        ahead: of the application that goes first, called `name`.
+    """
+    if decision.kind is Kind.START and ahead.kind in (Kind.START, Kind.STARTING):
+        return Decision(Kind.WAIT_TURN, f"after {name}, which is at: {ahead.reason}")
+    return decision
 
 
 def _ago(now: datetime, then: datetime) -> str:

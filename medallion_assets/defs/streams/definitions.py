@@ -13,5 +13,6 @@ from medallion_assets.defs.streams.supervisor import supervisor_job
 def definitions(settings: Settings) -> dg.Definitions:
     """One job and one guard per Spark application of the layout, and one observer."""
     jobs = {application: supervisor_job(application) for application in applications(settings.streams.layout)}
-    guards = [guard_sensor(application, job) for application, job in jobs.items()]
+    alerts = next(application for application in jobs if "alerts" in application.stream_names)
+    guards = [guard_sensor(a, job, None if a is alerts else alerts) for a, job in jobs.items()]
     return dg.Definitions(jobs=[*jobs.values(), control_streams], sensors=[*guards, table_observer])

@@ -7,7 +7,7 @@ import dagster as dg
 
 from fraud_domain.streams import Application
 from medallion_assets.defs.streams.control import beats, desired_state
-from medallion_assets.defs.streams.decide import Decision, Kind, Limits, RunInFlight, decide
+from medallion_assets.defs.streams.decide import Decision, Kind, Limits, RunInFlight, decide, in_turn
 from medallion_assets.defs.streams.supervisor import GENERATION_TAG, WHY_TAG, job_name
 from medallion_assets.platform import Platform
 
@@ -83,8 +83,10 @@ def fail_run(instance: dg.DagsterInstance, run_id: str, reason: str) -> None:
         instance.report_run_failed(run, message=f"guard: {reason}")
 
 
-def guard_sensor(application: Application, job: dg.JobDefinition) -> dg.SensorDefinition:
-    """The sensor that keeps an application as people want it."""
+def guard_sensor(
+    application: Application, job: dg.JobDefinition, first: Application | None = None
+) -> dg.SensorDefinition:
+    """The sensor that keeps an application as people want it; it starts after `first`."""
 
     @dg.sensor(
         name=f"{application.name}_streams_guard",
@@ -96,7 +98,11 @@ def guard_sensor(application: Application, job: dg.JobDefinition) -> dg.SensorDe
     def guard(
         context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        decision, generation = look_and_decide(context.instance, platform, application, datetime.now(UTC))
+        now = datetime.now(UTC)
+        decision, generation = look_and_decide(context.instance, platform, application, now)
+        if decision.kind is Kind.START and first is not None:
+            ahead, _ = look_and_decide(context.instance, platform, first, now)
+            decision = in_turn(decision, ahead, first.name)
         if decision.kind is Kind.START:
             yield dg.RunRequest(tags={WHY_TAG: decision.reason, GENERATION_TAG: str(generation)})
             return
