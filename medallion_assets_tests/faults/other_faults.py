@@ -1,4 +1,4 @@
-"""Faults that need a world of another kind: an older version's, or that of tests which make the fault already."""
+"""Faults that other tests of this project already make; here they are rows of the one table."""
 
 import subprocess
 import sys
@@ -6,7 +6,6 @@ from functools import partial
 
 from fraud_domain.settings import PROJECT_ROOT
 from medallion_assets_tests.faults.fault import Elsewhere
-from medallion_assets_tests.faults.golden import restored_and_continued
 
 
 def tests_pass(path: str, seed: int) -> str:
@@ -23,12 +22,6 @@ def tests_pass(path: str, seed: int) -> str:
 
 _TESTS = "medallion_assets_tests"
 FAULTS = (
-    Elsewhere(
-        "U1",
-        "Lake, checkpoints and database of an earlier version",
-        "The present code goes on with them",
-        restored_and_continued,
-    ),
     Elsewhere(
         "N1",
         "Providers refuse, fail, hang; a notifier is killed while sending",
