@@ -1,5 +1,6 @@
 """Random kill -9, many times in one run, with traffic flowing: nothing lost, nothing doubled."""
 
+import json
 import math
 import statistics
 import threading
@@ -62,7 +63,7 @@ def kill_often(
             keep(evidence, here, str(error))
         finally:
             flowing.stop()
-    say(str(figures))
+    say(json.dumps(figures, default=str))
     return figures
 
 
