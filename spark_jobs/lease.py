@@ -17,6 +17,9 @@ Parameters = dict[str, Any]
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 
+_NOTICE_A_DEAD_CLIENT = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+"""The server frees the locks of a driver whose machine or network went away within half a minute, not two hours."""
+
 
 class StreamHeldError(RuntimeError):
     """Another driver runs this stream; the message names it."""
@@ -62,6 +65,7 @@ class Lease:
 
     def _lock_all(self) -> None:
         self._connection = psycopg.connect(**self._parameters, autocommit=True, application_name=self._holder)
+        self._connection.execute(_NOTICE_A_DEAD_CLIENT)
         for stream in self._streams:
             row = self._connection.execute(_LOCK, (lock_name(stream),)).fetchone()
             if not row or not row[0]:
