@@ -25,7 +25,7 @@ from medallion_services.embedded.ports import LOOPBACK, PortClaim, free_ports
 from medallion_services.embedded.throwaway import fresh_settings
 
 BUCKET = "fraud"
-MODULE = "github.com/minio/minio@latest"
+MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 BUILD = "no object store: `python -m medallion_assets_tests.object_store` builds MinIO (needs Go; about ten minutes)"
 
 
