@@ -69,6 +69,13 @@ class DashboardSettings(Group):
     hosts: str = Field(default="", description="Names under which it is reached, with commas, when behind a proxy")
 
 
+class MetabaseSettings(Group):
+    """A Metabase of one's own, for `medallion metabase provision`; the password is the secret `metabase_admin`."""
+
+    url: str = "http://127.0.0.1:3001"
+    email: str = Field(default="admin@medallion.example", description="The administrator who owns the content")
+
+
 class SmtpSecurity(StrEnum):
     """How the connection to the mail server is protected."""
 
@@ -152,7 +159,7 @@ class SparkSettings(Group):
     """The engine. `local[*]` runs in the driver; `spark://host:7077` is a cluster, whose secret is `spark_auth`."""
 
     master: str = "local[2]"
-    driver_memory: str = "1g"
+    driver_memory: str = "1536m"
     driver_host: str = Field(default="", description="Where a cluster reaches the driver; empty = Spark's guess")
     executor_memory: str = Field(default="1g", description="Of each executor on a cluster")
     cores: int | None = Field(default=None, ge=1, description="Of a cluster, for each application; empty = all of it")
@@ -220,6 +227,7 @@ class Settings(BaseSettings):
     dagster: DagsterSettings = DagsterSettings()
     dashboard: DashboardSettings = DashboardSettings()
     notifier: NotifierSettings = NotifierSettings()
+    metabase: MetabaseSettings = MetabaseSettings()
     streams: StreamSettings = StreamSettings()
     spark: SparkSettings = SparkSettings()
     s3: S3Settings = S3Settings()
