@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import duckdb
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from deltalake import DeltaTable
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import location, table
+from fraud_domain.tables import table
 from medallion_services.errors import UserError
+from medallion_services.lake_tables import open_table
 
 _TIMEOUT_SECONDS = 20.0
 
@@ -36,12 +36,12 @@ def lost(settings: Settings, query: str) -> list[Gap]:
         UserError: the broker does not answer.
     """
     spec = table(query)
-    path = location(settings.lake_root, spec)
-    if not DeltaTable.is_deltatable(path):
+    bronze = open_table(settings, spec)
+    if bronze is None:
         return []
     topic = spec.upstream[0].removeprefix("kafka.")
     with duckdb.connect() as connection:
-        connection.register("bronze", DeltaTable(path).to_pyarrow_dataset())
+        connection.register("bronze", bronze.to_pyarrow_dataset())
         ends: list[tuple[int, int]] = connection.execute(
             'SELECT partition, max("offset") + 1 FROM bronze WHERE topic = ? GROUP BY ALL ORDER BY ALL', [topic]
         ).fetchall()

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
-from deltalake import DeltaTable
 
 from fraud_domain.intervals import interval_micros
 from fraud_domain.settings import Settings
-from fraud_domain.tables import TableSpec, location, table
+from fraud_domain.tables import TableSpec, table
+from medallion_services.errors import UserError
+from medallion_services.lake_tables import open_table
 
 OTHERS_MARGIN = timedelta(minutes=10)
 """Decisions about others are logged only where a rule hit, so the last one says roughly how far they were judged;
@@ -96,7 +97,8 @@ def _alerts(settings: Settings, query: str) -> Plan:
 
 def _version_at(settings: Settings, spec: TableSpec, moment: datetime) -> int:
     """The first version of a table that was committed at or after a moment."""
-    commits = DeltaTable(location(settings.lake_root, spec)).history()
+    source = open_table(settings, spec)
+    commits = source.history() if source else []
     after = [c["version"] for c in commits if datetime.fromtimestamp(c["timestamp"] / 1000, UTC) >= moment]
     return min(after, default=0)
 
@@ -105,7 +107,10 @@ def _rows(settings: Settings, tables: dict[str, TableSpec], query: str, values: 
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name, spec in tables.items():
-            connection.register(name, DeltaTable(location(settings.lake_root, spec)).to_pyarrow_dataset())
+            opened = open_table(settings, spec)
+            if opened is None:
+                raise UserError(f"there is no {spec.full_name} in {settings.lake_root} that could say what is known")
+            connection.register(name, opened.to_pyarrow_dataset())
         return connection.execute(query, values).fetchall()
 
 

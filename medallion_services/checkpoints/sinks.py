@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-from deltalake import DeltaTable
 
 from fraud_domain.settings import Settings
 from fraud_domain.streams import STREAMS, StreamSpec, stream
 from fraud_domain.tables import TableSpec, location, table
 from medallion_services.checkpoints.judging import Sinks
 from medallion_services.errors import UserError
+from medallion_services.lake_tables import open_table
 
 BY_ITSELF = frozenset({"gold.metrics", "gold.rule_metrics", *(f"bronze.{q}" for q in stream("bronze").queries)})
 """Queries that need nothing but an empty checkpoint: they go on after their own rows, or count anew."""
@@ -70,10 +70,10 @@ def knowledge(settings: Settings, query: str, generation: str | None) -> Sinks:
     last = generation or next((g for spec, path in tables if (g := _last_generation(path, query, spec))), None)
     newest = -1
     rows = False
-    for spec, path in tables:
-        if not DeltaTable.is_deltatable(str(path)):
+    for spec, _ in tables:
+        delta = open_table(settings, spec)
+        if delta is None:
             continue
-        delta = DeltaTable(str(path))
         rows = rows or (spec.name != "quarantine" and delta.version() > 0)
         version = delta.transaction_version(_app_id(query, spec, last)) if last else None
         newest = max(newest, -1 if version is None else version)
