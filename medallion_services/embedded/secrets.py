@@ -35,6 +35,13 @@ def _write_once(path: Path, value: str) -> bool:
     return True
 
 
+def write_once(path: Path) -> bool:
+    """Make a random password at `path`, readable by the owner only; False when there is one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Hexadecimal: letters and digits, as every rule for passwords wants.
+    return _write_once(path, random_secrets.token_hex(24))
+
+
 def ensure_secrets(settings: Settings) -> tuple[str, ...]:
     """Create every missing secret and return the names of those made now."""
     directory = settings.secrets_dir
