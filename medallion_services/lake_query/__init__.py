@@ -1,0 +1,1 @@
+"""The lake in SQL without Spark: every Delta table as `layer.table`, and named questions as views."""
