@@ -1,5 +1,7 @@
 """Every card of the Metabase dashboards on a real PostgreSQL, as the reader, over a fortnight of judged traffic."""
 
+import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 from psycopg.rows import TupleRow
 from typer.testing import CliRunner
 
-from fraud_domain.settings import Settings
+from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_assets_tests.e2e.desk_world import DeskWorld
 from medallion_assets_tests.integration import desk
 from medallion_assets_tests.pipeline import database
@@ -120,6 +122,15 @@ def test_totals_are_split_without_remainder(reader: psycopg.Connection[TupleRow]
 def test_whoever_is_in_the_news_often_is_shown(reader: psycopg.Connection[TupleRow]) -> None:
     _, rows = run(reader, *CARDS["batch_detail/busy_subjects"], {})
     assert ("customer", "often", 5) in [row[:3] for row in rows]
+
+
+def test_queries_of_grafana_run_too(reader: psycopg.Connection[TupleRow]) -> None:
+    dashboard = json.loads((PROJECT_ROOT / "deploy" / "grafana" / "dashboards" / "streams.json").read_text())
+    queries = {p["title"]: t["rawSql"] for p in dashboard["panels"] for t in p["targets"] if "rawSql" in t}
+    assert queries
+    for title, query in queries.items():
+        hour = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 > now() - interval '1 hour'", query)
+        assert reader.execute(hour.encode()).fetchall(), title
 
 
 def test_reader_can_change_nothing(reader: psycopg.Connection[TupleRow]) -> None:

@@ -19,13 +19,14 @@ COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").r
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (PROJECT_ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
 services = pytest.mark.parametrize("name", SERVICES)
+SECRET_PLACES = ("/run/secrets/", "/run/handover/")
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 
 
 def test_images_are_pinned() -> None:
     images = [service["image"] for service in SERVICES.values()] + re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     for image in images:
-        assert re.fullmatch(r"[a-z0-9/-]+:\d+\.\d+(\.\d+)?(-[a-z]+)*", image), image
+        assert re.fullmatch(r"[a-z0-9/-]+:(v?\d+\.\d+(\.\d+)?(-[a-z]+)*|RELEASE\.[0-9TZ-]+)", image), image
 
 
 def test_brokers_version_is_the_locked_one() -> None:
@@ -53,7 +54,8 @@ def test_medallion_variables_of_the_image_are_settings() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_values_are_accepted_and_point_at_the_services(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in SERVICES[name]["environment"].items():
-        monkeypatch.setenv(variable, value)
+        if value is not None:
+            monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value))
     settings = Settings()
     assert settings.postgres_host in SERVICES
     assert settings.kafka_bootstrap.partition(":")[0] in SERVICES
@@ -71,14 +73,38 @@ def test_health_is_checked_and_dependencies_exist(name: str) -> None:
 def test_secrets_are_files_and_volumes_are_named(name: str) -> None:
     service = SERVICES[name]
     for variable, value in service.get("environment", {}).items():
-        assert "PASSWORD" not in variable or value.startswith("/run/secrets/"), variable
+        assert not re.search("PASS|SECRET|KEY", variable) or value.startswith(SECRET_PLACES), variable
     for volume in service.get("volumes", []):
-        assert volume.partition(":")[0] in COMPOSE["volumes"], volume
+        source, _, target = volume.partition(":")
+        # Beside named volumes only files of this project, and those cannot be written.
+        ours = source.startswith("./deploy/") and target.endswith(":ro") and (PROJECT_ROOT / source).exists()
+        assert source in COMPOSE["volumes"] or ours, volume
+
+
+def test_every_volume_and_secret_is_used() -> None:
+    volumes = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert set(COMPOSE["volumes"]) <= volumes
+    used = {
+        each if isinstance(each, str) else each["source"] for s in SERVICES.values() for each in s.get("secrets", [])
+    }
+    assert set(COMPOSE["secrets"]) == used
+
+
+@services
+def test_limits_and_time_to_stop_are_given(name: str) -> None:
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
+    assert 0 < float(limits["cpus"]) <= 4
+    assert re.fullmatch(r"\d+[mg]", limits["memory"])
+    assert re.fullmatch(r"\d+s", service["stop_grace_period"])
+    # Ours has tini in its image.
+    assert service.get("init") is True or name in OURS
+    assert "no-new-privileges:true" in service["security_opt"]
 
 
 def test_administrators_password_reaches_the_server_and_the_preparation_only() -> None:
-    assert set(COMPOSE["secrets"]) == {ADMIN}
-    assert [name for name, service in SERVICES.items() if service.get("secrets")] == ["postgres", "prepare"]
+    with_it = [name for name, service in SERVICES.items() if ADMIN in str(service.get("secrets"))]
+    assert with_it == ["postgres", "prepare"]
     (secret,) = SERVICES["prepare"]["secrets"]
     data_dir = SERVICES["prepare"]["environment"]["MEDALLION_DATA_DIR"]
     assert secret["target"] == f"{data_dir}/secrets/{ADMIN}"
