@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-cluster check format bench faults
+.PHONY: help up down status test test-cluster check format bench faults stack-up stack-check
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -49,3 +49,11 @@ bench: .venv/.synced  ## Measure throughput and alert latency on this machine
 
 faults: .venv/.synced  ## Try every fault of the catalogue (docs/faults.md)
 	$(RUN) python -m medallion_assets_tests.faults
+
+stack-up:  ## Start the containers: make stack-up PROFILES="metabase observability"
+	@python3 deploy/stack.py $(PROFILES)
+
+stack-check: .venv/.synced  ## Check the container files and the dashboards without an engine
+	$(RUN) check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(RUN) medallion metabase check
+	$(RUN) pytest medallion_assets_tests/unit/test_deploy.py medallion_assets_tests/unit/test_deploy_profiles.py
