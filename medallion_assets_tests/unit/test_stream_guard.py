@@ -369,3 +369,40 @@ def test_a_stop_for_a_while_says_until_when() -> None:
     decision = decide(NOW, desired, [], [], [], LIMITS)
     assert decision.kind is Kind.IDLE
     assert decision.reason == "stopped on purpose until 2026-03-04 14:00 UTC: new disk"
+
+
+def kind(*, runs: tuple[RunInFlight, ...] = (), beats: tuple[Beat, ...] = (), failures: tuple[float, ...] = ()) -> Kind:
+    return decide(NOW, wanted(), runs, beats, [seconds_ago(age) for age in failures], LIMITS).kind
+
+
+def test_patience_ends_at_its_limit_and_not_before() -> None:
+    assert kind(runs=(run(9000),), beats=(beat(59.9),)) is Kind.HEALTHY
+    assert kind(runs=(run(9000),), beats=(beat(60),)) is Kind.FAIL_ZOMBIE
+    assert kind(beats=(beat(59.9),)) is Kind.WAIT_ORPHAN
+    assert kind(beats=(beat(60),)) is Kind.START
+    assert kind(runs=(run(149.9),)) is Kind.STARTING
+    assert kind(runs=(run(150),)) is Kind.FAIL_ZOMBIE
+    assert kind(failures=(4.9,)) is Kind.BACK_OFF
+    assert kind(failures=(5,)) is Kind.START
+
+
+def test_what_a_guard_says_can_be_acted_on() -> None:
+    def says(desired: Desired, *runs: RunInFlight, beats: tuple[Beat, ...] = (), failures: int = 0) -> str:
+        ended = [seconds_ago(9000 + number) for number in range(failures)]
+        return decide(NOW, desired, runs, beats, ended, LIMITS).reason
+
+    for why, said in (("", "no reason given"), ("new disk", "new disk")):
+        stopped, newer = Desired(False, 1, why, LONG_AGO), Desired(True, 2, why, LONG_AGO)
+        assert says(stopped, run(500)) == f"wanted stopped: {said}"
+        assert says(stopped) == f"stopped on purpose: {said}"
+        assert says(newer, run(500)) == f"restart asked for: {said}"
+    assert says(wanted()) == "no run and no driver: starting"
+    assert says(wanted(), run(500), beats=(beat(0),)) == "healthy: oldest beat 0 s ago"
+    assert says(wanted(), beats=(beat(3),)) == (
+        "a driver without a run still writes bronze (pid 4711 on host, beat 3 s ago); it stops itself, a successor"
+        " starts after that"
+    )
+    assert says(wanted(), failures=8) == (
+        "8 failures in a row, last 9000 s ago: not trying again. See the last run's error, mend the cause, then"
+        " `medallion streams restart`"
+    )

@@ -123,7 +123,7 @@ def decide(
             f"a driver without a run still writes {b.stream} (pid {b.pid} on {b.host}, beat {_ago(now, b.at)});"
             " it stops itself, a successor starts after that",
         )
-    return _without_run(now, desired, [f for f in failures if f > desired.changed_at], limits)
+    return _without_run(now, [f for f in failures if f > desired.changed_at], limits)
 
 
 def _with_run(now: datetime, desired: Desired, run: RunInFlight, beats: Sequence[Beat], limits: Limits) -> Decision:
@@ -144,7 +144,7 @@ def _with_run(now: datetime, desired: Desired, run: RunInFlight, beats: Sequence
     return Decision(Kind.FAIL_ZOMBIE, what, run.run_id)
 
 
-def _without_run(now: datetime, desired: Desired, failures: Sequence[datetime], limits: Limits) -> Decision:
+def _without_run(now: datetime, failures: Sequence[datetime], limits: Limits) -> Decision:
     if not failures:
         return Decision(Kind.START, "no run and no driver: starting")
     if len(failures) >= limits.open_after:
