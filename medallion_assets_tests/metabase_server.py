@@ -119,7 +119,13 @@ def _content_routes(app: FastAPI, state: State, logged_in: list[Any]) -> None:
 
     @app.get("/api/database", dependencies=logged_in)
     def databases() -> Document:
-        return {"data": list(state.databases.values()), "total": len(state.databases)}
+        # How to connect is told one by one.
+        listed = [{name: each[name] for name in ("id", "name", "engine")} for each in state.databases.values()]
+        return {"data": listed, "total": len(listed)}
+
+    @app.get("/api/database/{number}", dependencies=logged_in)
+    def one_database(number: int) -> Document:
+        return _found(state.databases, number)
 
     @app.post("/api/database", dependencies=logged_in)
     def add_database(body: Annotated[Document, Body()]) -> Document:
@@ -179,7 +185,7 @@ def _dashboard_routes(app: FastAPI, state: State, logged_in: list[Any]) -> None:
     @app.post("/api/dashboard", dependencies=logged_in)
     def add_dashboard(body: Annotated[Document, Body()]) -> Document:
         _needs(body, "name")
-        return state.add(state.dashboards, body | {"dashcards": [], "parameters": []})
+        return state.add(state.dashboards, body | {"dashcards": [], "parameters": [], "tabs": []})
 
     @app.get("/api/dashboard/{number}", dependencies=logged_in)
     def dashboard(number: int) -> Document:
@@ -191,8 +197,13 @@ def _dashboard_routes(app: FastAPI, state: State, logged_in: list[Any]) -> None:
         known = {each["id"] for each in document["dashcards"]}
         wanted = document | body
         parameters = {each["id"] for each in wanted["parameters"]}
+        # A change of the cards that names no tab leaves none.
+        wanted["tabs"] = body.get("tabs") or ([] if "dashcards" in body else document["tabs"])
+        tabs = {each["id"] for each in wanted["tabs"]}
         placed = []
         for each in wanted["dashcards"]:
+            if tabs and each.get("dashboard_tab_id") not in tabs:
+                raise HTTPException(400, "a card on no tab")
             if each["id"] > 0 and each["id"] not in known:
                 raise HTTPException(400, f"dashcard {each['id']} is not on the dashboard")
             if each["card_id"] is not None:
@@ -201,8 +212,9 @@ def _dashboard_routes(app: FastAPI, state: State, logged_in: list[Any]) -> None:
                 raise HTTPException(400, "a mapping of no parameter")
             if each["col"] + each["size_x"] > 24:
                 raise HTTPException(400, "beyond the grid")
-            placed.append(each if each["id"] > 0 else each | {"id": next(state.numbers)})
-        document |= body | {"dashcards": placed}
+            number_of_card = each["id"] if each["id"] > 0 else next(state.numbers)
+            placed.append(each | {"id": number_of_card, "dashboard_id": number, "created_at": "2026-01-01T00:00:00Z"})
+        document |= wanted | {"dashcards": placed}
         return document
 
 

@@ -129,6 +129,15 @@ def test_what_people_made_stays(settings: Settings, state: State, files: Path) -
     place = {"row": 90, "col": 0, "size_x": 4, "size_y": 3, "parameter_mappings": []}
     text = {"id": next(state.numbers), "card_id": None, "visualization_settings": {"text": "Ask Ana"}} | place
     state.dashboards[number]["dashcards"] += [{"id": next(state.numbers), "card_id": theirs["id"]} | place, text]
+    tabs = [{"id": next(state.numbers), "name": "Ours"}, {"id": next(state.numbers), "name": "Mine"}]
+    theirs_of_filters = {"id": "0badcafe", "slug": "mine", "name": "Mine", "type": "string/="}
+    state.dashboards[number]["tabs"] = tabs
+    state.dashboards[number]["parameters"].append(theirs_of_filters)
+    for each in state.dashboards[number]["dashcards"]:
+        each["dashboard_tab_id"] = tabs[1]["id"]
+    mapping = {"parameter_id": "0badcafe", "card_id": 1, "target": []}
+    state.dashboards[number]["dashcards"][0]["parameter_mappings"].append(mapping)
+    state.dashboards[number]["dashcards"][0]["visualization_settings"] = {"card.title": "Mine"}
     kept = [dict(each) for each in state.dashboards[number]["dashcards"]]
     renamed = state.cards[number_of(state.cards, "streams/lag")]
     renamed["name"] = "Called otherwise"
@@ -138,7 +147,13 @@ def test_what_people_made_stays(settings: Settings, state: State, files: Path) -
     assert done.orphans == []
     assert state.dashboards[number]["name"] == "Streams of ours"
     assert sorted(each["id"] for each in state.dashboards[number]["dashcards"]) == sorted(each["id"] for each in kept)
-    assert text in state.dashboards[number]["dashcards"]
+    found = {each["id"]: each for each in state.dashboards[number]["dashcards"]}
+    assert text.items() <= found[text["id"]].items()
+    assert {each["dashboard_tab_id"] for each in found.values()} == {tabs[1]["id"]}
+    assert state.dashboards[number]["tabs"] == tabs
+    assert theirs_of_filters in state.dashboards[number]["parameters"]
+    assert mapping in found[kept[0]["id"]]["parameter_mappings"]
+    assert found[kept[0]["id"]]["visualization_settings"] == {"card.title": "Mine"}
     assert theirs["id"] in state.cards
     assert renamed["name"] == "Called otherwise"
     assert not any(each.startswith("DELETE") for each in state.writes)

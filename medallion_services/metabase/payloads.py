@@ -8,13 +8,20 @@ Metabase itself rewrites what it stores.
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from medallion_services.metabase.api import Document
 from medallion_services.metabase.model import Card, Dashboard, Display, Kind, Parameter
 
 UNFINISHED = "-"
+_OURS = "md"
+"""How ids of our parameters begin. Metabase's own are eight hexadecimal digits, so none begins like that."""
+_DASHCARD = (
+    "id", "card_id", "row", "col", "size_x", "size_y", "parameter_mappings", "visualization_settings", "series",
+    "dashboard_tab_id", "action_id", "inline_parameters",
+)  # fmt: skip
+"""What a dashcard is sent back with; the rest of it is Metabase's own."""
 _MARKER = re.compile(r"medallion:(?P<key>[a-z0-9_/]+) (?P<digest>[0-9a-f]{16}|-)\s*$")
 
 
@@ -59,32 +66,46 @@ def card_payload(dashboard: Dashboard, card: Card, database: int, collection: in
 
 
 def dashboard_payload(
-    dashboard: Dashboard, cards: Mapping[str, int], present: Sequence[Document], ours: frozenset[int]
+    dashboard: Dashboard, cards: Mapping[str, int], present: Document, ours: frozenset[int]
 ) -> Document:
     """The dashboard with its layout.
 
-    `cards` are ids by key of the file. `present` are the dashcards that are there: what people put on the dashboard
-    stays where it is; of `ours`, those of this file are placed as it says and the others are taken off.
+    `cards` are ids by key of the file; `present` is the dashboard as it is. What people put on it stays: cards, texts,
+    tabs, filters, and how they drew one of our cards. Of the cards that are `ours`, those of this file are placed as
+    it says, on the tab where they are, and the others are taken off.
     """
-    places = dashboard.places()
-    old = {each["card_id"]: each["id"] for each in present if each.get("card_id") is not None}
-    placed = [_dashcard(dashboard, card, cards[card.key], places[card.key]) for card in dashboard.cards]
-    dashcards = [each | {"id": old.get(each["card_id"], -number)} for number, each in enumerate(placed, 1)]
-    theirs = [each for each in present if each.get("card_id") not in ours]
-    return {
+    there = [{name: each[name] for name in _DASHCARD if name in each} for each in present.get("dashcards") or []]
+    tabs = [{"id": each["id"], "name": each["name"]} for each in present.get("tabs") or []]
+    old = {each["card_id"]: each for each in there if each.get("card_id") is not None}
+    dashcards = []
+    for number, card in enumerate(_placed(dashboard, cards), 1):
+        before = old.get(card["card_id"], {})
+        theirs = [each for each in before.get("parameter_mappings") or [] if not _is_ours(each["parameter_id"])]
+        card["id"] = before.get("id", -number)
+        card["parameter_mappings"] += theirs
+        card["visualization_settings"] = before.get("visualization_settings") or {}
+        if tabs:
+            card["dashboard_tab_id"] = before.get("dashboard_tab_id") or tabs[0]["id"]
+        dashcards.append(card)
+    filters = [each for each in present.get("parameters") or [] if not _is_ours(each["id"])]
+    document: Document = {
         "name": dashboard.title,
         "description": marked(dashboard.description, dashboard.key, dashboard_digest(dashboard, cards)),
-        "parameters": [_parameter(dashboard, each) for each in dashboard.parameters],
-        "dashcards": dashcards + theirs,
+        "parameters": [_parameter(dashboard, each) for each in dashboard.parameters] + filters,
+        "dashcards": dashcards + [each for each in there if each.get("card_id") not in ours],
     }
+    return document | ({"tabs": tabs} if tabs else {})
 
 
 def dashboard_digest(dashboard: Dashboard, cards: Mapping[str, int]) -> str:
     """Changes with file, layout and the cards' ids."""
-    places = dashboard.places()
-    placed = [_dashcard(dashboard, card, cards[card.key], places[card.key]) for card in dashboard.cards]
     parameters = [_parameter(dashboard, each) for each in dashboard.parameters]
-    return digest([dashboard.title, dashboard.description, parameters, placed])
+    return digest([dashboard.title, dashboard.description, parameters, _placed(dashboard, cards)])
+
+
+def _placed(dashboard: Dashboard, cards: Mapping[str, int]) -> list[Document]:
+    places = dashboard.places()
+    return [_dashcard(dashboard, card, cards[card.key], places[card.key]) for card in dashboard.cards]
 
 
 def _dashcard(dashboard: Dashboard, card: Card, card_id: int, place: tuple[int, int]) -> Document:
@@ -104,12 +125,15 @@ def _dashcard(dashboard: Dashboard, card: Card, card_id: int, place: tuple[int, 
         "size_x": width,
         "size_y": height,
         "parameter_mappings": mappings,
-        "visualization_settings": {},
     }
 
 
 def _parameter_id(dashboard: Dashboard, key: str) -> str:
-    return digest([dashboard.key, key])[:8]
+    return _OURS + digest([dashboard.key, key])[:6]
+
+
+def _is_ours(parameter_id: str) -> bool:
+    return parameter_id.startswith(_OURS)
 
 
 def _parameter(dashboard: Dashboard, parameter: Parameter) -> Document:

@@ -69,7 +69,7 @@ def _database(metabase: Metabase, connection: dict[str, Any], renew: bool, done:
     if found is None:
         done.created.append(f"database {DATABASE}")
         return int(metabase.call("POST", "/api/database", body)["id"])
-    known = found.get("details") or {}
+    known = metabase.call("GET", f"/api/database/{found['id']}").get("details") or {}
     if renew or any(known.get(name) != wanted[name] for name in ("host", "port", "dbname", "user")):
         metabase.call("PUT", f"/api/database/{found['id']}", body)
         done.updated.append(f"database {DATABASE}")
@@ -152,6 +152,6 @@ def _dashboard(
             done.unchanged += 1
             return number
         done.updated.append(f"dashboard {dashboard.key}")
-    present = metabase.call("GET", f"/api/dashboard/{number}").get("dashcards") or []
+    present = metabase.call("GET", f"/api/dashboard/{number}")
     metabase.call("PUT", f"/api/dashboard/{number}", dashboard_payload(dashboard, ids, present, ours))
     return number

@@ -48,11 +48,8 @@ def try_cards(settings: Settings, dashboards: Sequence[Dashboard]) -> None:
 
 def all_set(dashboard: Dashboard) -> dict[str, int | str]:
     """A value for every parameter."""
-    return {
-        each.key: each.default
-        if each.default is not None
-        else (each.values or ("x",))[0]
-        if each.kind is Kind.TEXT
-        else 1
-        for each in dashboard.parameters
-    }
+    found: dict[str, int | str] = {}
+    for each in dashboard.parameters:
+        anything: int | str = 1 if each.kind is Kind.NUMBER else next(iter(each.values), "x")
+        found[each.key] = anything if each.default is None else each.default
+    return found
