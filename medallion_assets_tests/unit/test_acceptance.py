@@ -140,3 +140,10 @@ def test_microseconds_are_exact_far_from_the_epoch() -> None:
     moment = OLDEST_EVENT + timedelta(days=36_500, microseconds=1)
     assert epoch_micros(moment) == 946_684_800_000_000 + 36_500 * 86_400_000_000 + 1
     assert epoch_micros(OLDEST_EVENT - timedelta(microseconds=1)) == 946_684_799_999_999
+
+
+@pytest.mark.parametrize(
+    ("written", "good"), [(True, True), ("true", True), ("false", True), ("TRUE", False), ("yes", False), (1, False)]
+)
+def test_a_flag_is_true_or_false_and_nothing_like_it(written: object, good: bool) -> None:
+    assert accepts(GOOD | {"auth_3ds": written}) is good
