@@ -38,13 +38,14 @@ def raw_rows(messages: DataFrame) -> DataFrame:
     )
 
 
-def starting_offsets(spark: SparkSession, settings: Settings, spec: TableSpec) -> str:
+def starting_offsets(spark: SparkSession, settings: Settings, spec: TableSpec, topic: str) -> str:
     """Where a query without a checkpoint begins: after what bronze holds, else at the earliest offset.
 
     So a lost bronze checkpoint costs nothing: the table itself says where to go on, or an accepted gap behind it.
     Partitions that bronze has not seen start at -2, Kafka's word for earliest.
     """
-    frame = read_table(spark, settings.lake_root, spec)
+    # What was loaded from files lies in the same table, under names that are no topics.
+    frame = read_table(spark, settings.lake_root, spec).where(F.col("topic") == topic)
     rows: list[Any] = frame.groupBy("topic", "partition").agg(F.max("offset")).collect()
     if not rows:
         return "earliest"
@@ -72,7 +73,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         path = ensure_table(spark, settings.lake_root, spec)
         topic = spec.upstream[0].removeprefix("kafka.")
         checkpoint = checkpoint_path(settings, BRONZE.name, name)
-        begin = "earliest" if has_checkpoint(spark, checkpoint) else starting_offsets(spark, settings, spec)
+        begin = "earliest" if has_checkpoint(spark, checkpoint) else starting_offsets(spark, settings, spec, topic)
         messages = kafka_stream(spark, settings, topic, settings.streams.max_offsets_per_trigger, begin)
         writer = (
             raw_rows(messages)

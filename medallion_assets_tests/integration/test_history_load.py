@@ -126,7 +126,8 @@ def test_invariants_hold_over_loaded_rows(scene: Scene, loaded: object) -> None:
     with lake_sql(platform) as lake, platform.database() as connection:
         view = View(platform, lake, connection, datetime.now(UTC) + timedelta(hours=1))
         for name in names:
-            for check, invariant in INVARIANTS[name].items():
+            # There is no broker here, so nothing that bronze could lack.
+            for check, invariant in ((c, i) for c, i in INVARIANTS[name].items() if c != "reaches_kafka"):
                 finding = invariant(view)
                 assert finding.passed, (name, check, finding.text)
 
