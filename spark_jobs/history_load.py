@@ -14,8 +14,8 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from fraud_domain.tables import TableSpec, location
-from spark_jobs.lake import Batch, append_once
+from fraud_domain.tables import TableSpec
+from spark_jobs.lake import Batch, append_once, written_version
 
 TOPIC_PREFIX = "history:"
 _CHUNK_BYTES = 512 * 1024 * 1024
@@ -101,10 +101,5 @@ def append_history(frame: DataFrame, lake_root: str, spec: TableSpec, load: Load
 
 def is_written(spark: SparkSession, lake_root: str, spec: TableSpec, load: Load, version: int) -> bool:
     """Whether a chunk is in a table, by Delta's own record of it."""
-    jvm = spark._jvm
-    if jvm is None:
-        raise RuntimeError("no JVM behind this session")
-    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, location(lake_root, spec))
-    snapshot = log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
-    last = snapshot.transactions().get(load.batch(version).app_id(spec.full_name))
-    return bool(last.isDefined() and last.get() >= version)
+    last = written_version(spark, lake_root, spec, load.batch(version).app_id(spec.full_name))
+    return last is not None and last >= version

@@ -105,6 +105,17 @@ def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch,
     reached(Failpoint.AFTER_APPEND, spec.full_name)
 
 
+def written_version(spark: SparkSession, lake_root: str, spec: TableSpec, app_id: str) -> int | None:
+    """The newest batch that a table holds under an idempotence key, by Delta's own record; None when there is none."""
+    jvm = spark._jvm
+    if jvm is None:
+        raise RuntimeError("no JVM behind this session")
+    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, location(lake_root, spec))
+    snapshot = log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
+    last = snapshot.transactions().get(app_id)
+    return int(last.get()) if last.isDefined() else None
+
+
 @contextmanager
 def idempotent_commands(spark: SparkSession, app_id: str, version: int) -> Iterator[None]:
     """MERGE and DELETE take their idempotence key from the session; unset it whatever happens."""
@@ -130,13 +141,14 @@ def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Ad
     """Add a batch's aggregates to the table: no state, no watermark, so a late row corrects its window.
 
     The first batch of a generation empties the table before it adds, because a new generation reads its
-    source from the start.
+    source from the start. Emptying an empty table leaves no trace in Delta's log, so the merge itself says whether
+    the batch was here before: run again after a crash, it must not empty what it added.
     """
     spark = updates.sparkSession
     target = DeltaTable.forPath(spark, location(lake_root, spec))
     app_id = batch.app_id(spec.full_name)
     reached(Failpoint.BEFORE_MERGE, spec.full_name)
-    if batch.batch_id == 0:
+    if batch.batch_id == 0 and written_version(spark, lake_root, spec, app_id) is None:
         with idempotent_commands(spark, f"{app_id}:reset", 0):
             target.delete()
         reached(Failpoint.AFTER_RESET, spec.full_name)

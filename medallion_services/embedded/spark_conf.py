@@ -127,8 +127,8 @@ def spark_defaults(settings: Settings, jars: tuple[Path, ...]) -> dict[str, str]
         f"{_STATE}.rocksdb.changelogCheckpointing.enabled": "true",
         f"{_STATE}.rocksdb.trackTotalNumberOfRows": "false",
         "spark.sql.streaming.metricsEnabled": "true",
-        # A dozen queries have more generated classes than the default cache of 100 holds: each batch compiled them anew,
-        # and the JIT began again with each.
+        # A dozen queries have more generated classes than the default cache of 100 holds: each batch compiled them
+        # anew, and the JIT began again with each.
         "spark.sql.codegen.cache.maxEntries": "4000",
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.ui.port": str(settings.spark.ui_port),
