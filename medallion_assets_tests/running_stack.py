@@ -20,6 +20,7 @@ from fraud_domain.rules import alert_id
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.streams import STREAMS
 from fraud_domain.tables import location, table
+from fraud_domain.topics import TRANSACTIONS
 from medallion_assets_tests.pipeline import database, expected_decisions
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.generator.producer import KafkaSink
@@ -32,6 +33,7 @@ class Stack:
 
     settings: Settings
     timeline: Timeline
+    judged_until: float = 0.0
 
     def command(self, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run `medallion ...` as a user would."""
@@ -42,11 +44,22 @@ class Stack:
         )
 
     def send(self, seconds: float, rate: float = 0.5) -> None:
-        """Traffic full of fraud, with `seconds` of event time that end now; steps that are due later wait."""
+        """Traffic full of fraud, with `seconds` of event time that end now; steps that are due later wait.
+
+        What is known about a subject is sent before its payments, and nothing about a time that was judged already: the
+        oracle knows all of it from the start, a lane that is fast enough would judge the payment first.
+        """
         now = time.time()
+        emissions = list(self.timeline.emissions(now - seconds, now, rate))
         with KafkaSink(self.settings) as sink:
-            for emission in self.timeline.emissions(now - seconds, now, rate):
-                sink.send(emission)
+            for emission in emissions:
+                if emission.topic != TRANSACTIONS and emission.send_at > self.judged_until:
+                    sink.send(emission)
+            sink.flush()
+            for emission in emissions:
+                if emission.topic == TRANSACTIONS:
+                    sink.send(emission)
+        self.judged_until = now
 
     def one(self, query: str, *parameters: object) -> dict[str, Any]:
         """The one row of a query."""
