@@ -51,7 +51,7 @@ def stack() -> Iterator[Stack]:
         world = World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
         made = Stack(settings, Timeline(world, Plan(1, SEED, fraud_share=0.5, run_id="stack")))
         with up(settings):
-            eventually("the streams were started by their sensors", lambda: answers(made.all_running), 300)
+            eventually("the streams were started by their sensors", lambda: answers(made.all_running), 600)
             yield made
         assert not marked(instance_id(settings)), "processes are left after the owner stopped"
 
@@ -197,19 +197,20 @@ def test_stopped_on_purpose_stays_stopped_until_started(stack: Stack) -> None:
     eventually("the guard started it again", stack.all_running, 180)
 
 
+@pytest.mark.timeout(2000)
 def test_next_start_goes_on_where_this_one_stops() -> None:
     """Own stack: up, traffic, down, traffic while down, up again: one exact set of alerts."""
     with fresh_settings() as settings:
         world = World(SEED + 1, CUSTOMERS, CUSTOMERS, settings.token_key())
         made = Stack(settings, Timeline(world, Plan(1, SEED, fraud_share=0.5, run_id="again")))
         with up(settings):
-            eventually("streams run", lambda: answers(made.all_running), 300)
+            eventually("streams run", lambda: answers(made.all_running), 600)
             made.send(1800)
             eventually(
                 "some alerts are there", lambda: made.one("SELECT count(*) AS n FROM fraud.alerts")["n"] > 0, 120
             )
         assert not marked(instance_id(settings))
         with up(settings):
-            eventually("streams run again", lambda: answers(lambda: made.all_running() and driven_anew(made)), 300)
+            eventually("streams run again", lambda: answers(lambda: made.all_running() and driven_anew(made)), 600)
             made.send(900)
             assert_alerts_are_exact(made)
