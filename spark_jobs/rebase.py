@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from fraud_domain.settings import Settings
 from fraud_domain.streams import StreamSpec
 from fraud_domain.tables import TableSpec
+from spark_jobs.history_load import TOPIC_PREFIX
 from spark_jobs.lake import has_rows, read_table
 from spark_jobs.sources import checkpoint_path, generation_of
 
@@ -78,6 +79,14 @@ def begun(settings: Settings, rebase: Rebase | None, generation: Any) -> None:
         )
 
 
+def _was_streamed_to(spark: SparkSession, settings: Settings, spec: TableSpec) -> bool:
+    """Whether a stream has written to the table; what was loaded from files needs no checkpoint."""
+    if not has_rows(spark, settings.lake_root, spec):
+        return False
+    rows = read_table(spark, settings.lake_root, spec)
+    return not rows.where(~F.startswith("topic", F.lit(TOPIC_PREFIX))).isEmpty()
+
+
 def require_checkpoint(
     spark: SparkSession, settings: Settings, stream: StreamSpec, query: str, spec: TableSpec
 ) -> Rebase | None:
@@ -89,7 +98,7 @@ def require_checkpoint(
     path = checkpoint_path(settings, stream.name, query)
     generation = generation_of(spark, path)
     rebase = rebase_of(settings, stream, query, generation)
-    if generation is None and rebase is None and has_rows(spark, settings.lake_root, spec):
+    if generation is None and rebase is None and _was_streamed_to(spark, settings, spec):
         raise LostCheckpointError(
             f"{spec.full_name} has rows, but its checkpoint {path} is gone: starting would append them all again."
             f" Restore the checkpoint, or run `medallion checkpoint rebase {stream.name}.{query}`;"

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from fraud_domain.settings import Settings
+from fraud_domain.streams import stream
 from fraud_domain.tables import TableSpec, table
 from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql
@@ -30,6 +31,7 @@ from spark_jobs.history_load import Load, plan, source_files
 from spark_jobs.medallion_bronze import load_bronze
 from spark_jobs.medallion_silver import load_silver
 from spark_jobs.medallion_to_postgres import load_marts
+from spark_jobs.rebase import require_checkpoint
 
 ROWS_PER_FILE = 400
 START = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
@@ -191,6 +193,13 @@ def test_the_name_of_a_load_is_its_files(tmp_path: Path) -> None:
 def test_a_directory_without_files_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no JSON Lines files"):
         source_files(tmp_path)
+
+
+def test_a_stream_may_start_for_the_first_time_after_a_load(scene: Scene, loaded: object, spark: SparkSession) -> None:
+    """What came from files is no sign of a lost checkpoint."""
+    for name, query in (("silver", "transactions"), ("gold", "decisions")):
+        spec = table("silver.transactions" if name == "silver" else "gold.fraud_decisions")
+        assert require_checkpoint(spark, scene.settings, stream(name), query, spec) is None
 
 
 def test_history_is_no_news_to_the_streams(scene: Scene, loaded: object, spark: SparkSession) -> None:
