@@ -34,6 +34,7 @@ _SPARK_TYPES = {
 
 
 BATCH = "batch"
+_TOPICS = "kafka."
 
 
 class Store(StrEnum):
@@ -76,6 +77,17 @@ class TableSpec:
     def full_name(self) -> str:
         """`layer.name`, the name people use."""
         return f"{self.layer}.{self.name}"
+
+    @property
+    def topic(self) -> str:
+        """The Kafka topic that fills a table of bronze.
+
+        Raises:
+            ValueError: no topic fills this table.
+        """
+        if not self.upstream[0].startswith(_TOPICS):
+            raise ValueError(f"{self.full_name} is not filled by a topic")
+        return self.upstream[0].removeprefix(_TOPICS)
 
     @property
     def column_names(self) -> tuple[str, ...]:

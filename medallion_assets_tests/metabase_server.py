@@ -6,17 +6,15 @@ are replaced as a whole, and what is stored differs from what was sent.
 """
 
 import itertools
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import uvicorn
 from fastapi import Body, Depends, FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
 
+from medallion_assets_tests.http_server import serving
 from medallion_services.embedded.ports import free_ports
 
 Document = dict[str, Any]
@@ -222,17 +220,5 @@ def _dashboard_routes(app: FastAPI, state: State, logged_in: list[Any]) -> None:
 def served(state: State) -> Iterator[str]:
     """The server on a port of its own, in a thread; yields its address."""
     (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(create(state), host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, name="metabase-under-test")
-    thread.start()
-    try:
-        deadline = time.monotonic() + 30
-        while not server.started:
-            assert thread.is_alive(), "the server ended while starting"
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
+    with serving(create(state), port) as address:
+        yield address

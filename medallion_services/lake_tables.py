@@ -1,6 +1,10 @@
 """Delta tables opened without a JVM: the one place where services open any."""
 
-from deltalake import DeltaTable
+import json
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, Schema
 
 from fraud_domain.object_store import delta_place
 from fraud_domain.settings import Settings
@@ -13,3 +17,11 @@ def open_table(settings: Settings, spec: TableSpec) -> DeltaTable | None:
     if not DeltaTable.is_deltatable(place.uri, place.options):
         return None
     return DeltaTable(place.uri, storage_options=place.options)
+
+
+def rows_of(settings: Settings, spec: TableSpec) -> Any:
+    """A table's rows as DuckDB can register them; none when nothing has been written yet."""
+    opened = open_table(settings, spec)
+    if opened is not None:
+        return opened.to_pyarrow_dataset()
+    return pa.schema(Schema.from_json(json.dumps(spec.delta_schema)).to_arrow()).empty_table()

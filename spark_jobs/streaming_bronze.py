@@ -38,31 +38,33 @@ def raw_rows(messages: DataFrame) -> DataFrame:
     )
 
 
-def starting_offsets(spark: SparkSession, settings: Settings, spec: TableSpec, topic: str) -> str:
+def starting_offsets(spark: SparkSession, settings: Settings, spec: TableSpec) -> str:
     """Where a query without a checkpoint begins: after what bronze holds, else at the earliest offset.
 
     So a lost bronze checkpoint costs nothing: the table itself says where to go on, or an accepted gap behind it.
     Partitions that bronze has not seen start at -2, Kafka's word for earliest.
     """
     # What was loaded from files lies in the same table, under names that are no topics.
-    frame = read_table(spark, settings.lake_root, spec).where(F.col("topic") == topic)
+    frame = read_table(spark, settings.lake_root, spec).where(F.col("topic") == spec.topic)
     rows: list[Any] = frame.groupBy("topic", "partition").agg(F.max("offset")).collect()
     if not rows:
         return "earliest"
     offsets = json.loads(offsets_after(rows))
-    for topic, partition, last in accepted_gaps(settings):
-        if str(partition) in offsets.get(topic, {}):
-            offsets[topic][str(partition)] = max(offsets[topic][str(partition)], last + 1)
-    for partitions in offsets.values():
-        for partition in range(settings.kafka.partitions):
-            partitions.setdefault(str(partition), -2)
+    partitions = offsets[spec.topic]
+    for partition, last in accepted_gaps(settings, spec.topic):
+        if partition in partitions:
+            partitions[partition] = max(partitions[partition], last + 1)
+    for number in range(settings.kafka.partitions):
+        partitions.setdefault(str(number), -2)
     return json.dumps(offsets)
 
 
-def accepted_gaps(settings: Settings) -> list[tuple[str, int, int]]:
-    """Topic, partition and last offset of what Kafka lost before it was read, and somebody accepted."""
+def accepted_gaps(settings: Settings, topic: str) -> list[tuple[str, int]]:
+    """Partition, as JSON has it, and last offset of what Kafka lost before it was read, and somebody accepted."""
     with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection:
-        return connection.execute("SELECT topic, partition, last_offset FROM fraud.ingest_gaps").fetchall()
+        return connection.execute(
+            "SELECT partition::text, last_offset FROM fraud.ingest_gaps WHERE topic = %s", (topic,)
+        ).fetchall()
 
 
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
@@ -71,10 +73,9 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     for name in BRONZE.queries:
         spec = table(f"bronze.{name}")
         path = ensure_table(spark, settings.lake_root, spec)
-        topic = spec.upstream[0].removeprefix("kafka.")
         checkpoint = checkpoint_path(settings, BRONZE.name, name)
-        begin = "earliest" if has_checkpoint(spark, checkpoint) else starting_offsets(spark, settings, spec, topic)
-        messages = kafka_stream(spark, settings, topic, settings.streams.max_offsets_per_trigger, begin)
+        begin = "earliest" if has_checkpoint(spark, checkpoint) else starting_offsets(spark, settings, spec)
+        messages = kafka_stream(spark, settings, spec.topic, settings.streams.max_offsets_per_trigger, begin)
         writer = (
             raw_rows(messages)
             .writeStream.queryName(f"bronze.{name}")

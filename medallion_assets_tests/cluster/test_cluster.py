@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,7 +54,6 @@ class Stack:
     supervisor: Supervisor
     truth: list[dict[str, object]]
     expected: Decided
-    starts: Counter[str]
 
     def run(self, name: str, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Run a stream until it has read everything; `meanwhile` runs beside its first start."""
@@ -63,7 +61,6 @@ class Stack:
         environment = stack_environment(self.settings, java_home=self.java.home)
         log = self.settings.log_dir / f"streams-{name}.log"
         for start in range(STARTS_ALLOWED):
-            self.starts[name] += 1
             with log.open("ab") as output:
                 driver = subprocess.Popen(
                     [sys.executable, str(script)], env=environment, cwd=PROJECT_ROOT, stdout=output, stderr=output
@@ -160,7 +157,7 @@ def stack(scratch: Path) -> Iterator[Stack]:
             with kept_running(settings, *cluster, *workers) as supervisor:
                 promises.produce(settings, scratch / "truth.jsonl")
                 truth = [json.loads(line) for line in (scratch / "truth.jsonl").read_text().splitlines()]
-                yield Stack(settings, java, supervisor, truth, expected_decisions(settings), Counter())
+                yield Stack(settings, java, supervisor, truth, expected_decisions(settings))
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def truth(settings: Settings, traffic: Traffic) -> Truth:
 def bronze_topics() -> dict[str, str]:
     """Topic by bronze table."""
     specs = [spec for spec in delta_tables() if spec.layer == "bronze"]
-    return {spec.full_name: spec.upstream[0].removeprefix("kafka.") for spec in specs}
+    return {spec.full_name: spec.topic for spec in specs}
 
 
 def end_offsets(settings: Settings) -> dict[str, int]:

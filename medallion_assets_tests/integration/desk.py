@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import threading
-import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -11,11 +9,11 @@ from typing import Any, TypeVar
 
 import httpx
 import psycopg
-import uvicorn
 from fastapi import FastAPI
 from psycopg.types.json import Jsonb
 
 from fraud_domain.settings import Settings
+from medallion_assets_tests.http_server import serving
 from medallion_assets_tests.pipeline import database
 from medallion_services.dashboard.access import Role
 from medallion_services.dashboard.app import create_app
@@ -146,25 +144,5 @@ def run(scenario: Coroutine[Any, Any, T]) -> T:
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
     """The application behind a real HTTP server, in a thread of its own; yields its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            host="127.0.0.1",
-            port=settings.dashboard.port,
-            log_level="error",
-            timeout_graceful_shutdown=1,
-        )
-    )
-    thread = threading.Thread(target=server.run, name="desk-under-test")
-    thread.start()
-    try:
-        deadline = time.monotonic() + 30
-        while not server.started:
-            assert thread.is_alive(), "the server ended while starting"
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{settings.dashboard.port}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
+    with serving(create_app(settings), settings.dashboard.port) as address:
+        yield address

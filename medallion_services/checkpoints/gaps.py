@@ -1,32 +1,18 @@
 """Offsets that Kafka lost before bronze read them: found, and on request accepted, so that bronze can go on."""
 
 import getpass
-from dataclasses import dataclass
 
 import duckdb
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from fraud_domain.ingest_gaps import Gap
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
 from medallion_services.errors import UserError
 from medallion_services.lake_tables import open_table
 
 _TIMEOUT_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Messages `first` to `last` of a partition are in neither Kafka nor bronze."""
-
-    topic: str
-    partition: int
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        count = self.last - self.first + 1
-        return f"{self.topic}/{self.partition}: offsets {self.first} to {self.last} ({count} messages)"
 
 
 def lost(settings: Settings, query: str) -> list[Gap]:
@@ -39,7 +25,7 @@ def lost(settings: Settings, query: str) -> list[Gap]:
     bronze = open_table(settings, spec)
     if bronze is None:
         return []
-    topic = spec.upstream[0].removeprefix("kafka.")
+    topic = spec.topic
     with duckdb.connect() as connection:
         connection.register("bronze", bronze.to_pyarrow_dataset())
         ends: list[tuple[int, int]] = connection.execute(

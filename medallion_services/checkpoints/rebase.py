@@ -80,8 +80,7 @@ def plan_for(settings: Settings, query: str) -> Plan:
 def _silver(settings: Settings, query: str) -> Plan:
     spec = table(query)
     bronze = table(f"bronze.{spec.name}")
-    topic = bronze.upstream[0].removeprefix("kafka.")
-    found = _rows(settings, {"rows": spec, "quarantine": table("silver.quarantine")}, _KNOWN, {"topic": topic})
+    found = _rows(settings, {"rows": spec, "quarantine": table("silver.quarantine")}, _KNOWN, {"topic": bronze.topic})
     horizon = timedelta(microseconds=interval_micros(settings.streams.deduplicate_within))
     last = max((at for *_, at in found), default=None)
     version = 0 if last is None else _version_at(settings, bronze, last - horizon)

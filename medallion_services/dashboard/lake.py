@@ -3,7 +3,6 @@
 Every function blocks and is run in a thread. A table that no stream has written yet is empty, not an error.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,11 +10,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from deltalake import Schema
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import TableSpec, delta_tables, table
-from medallion_services.lake_tables import open_table
+from fraud_domain.tables import delta_tables, table
+from medallion_services.lake_tables import open_table, rows_of
 
 TIMELINE_DAYS = 60
 """How far the time line looks back: days are partitions, so older ones are not read."""
@@ -76,19 +74,12 @@ _NAMES = {
 }
 
 
-def _source(settings: Settings, spec: TableSpec) -> Any:
-    found = open_table(settings, spec)
-    if found is not None:
-        return found.to_pyarrow_dataset()
-    return pa.schema(Schema.from_json(json.dumps(spec.delta_schema)).to_arrow()).empty_table()
-
-
 @contextmanager
 def _opened(settings: Settings, *names: str) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config={"threads": 2, "memory_limit": "512MB"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name in names:
-            connection.register(name, _source(settings, table(_NAMES[name])))
+            connection.register(name, rows_of(settings, table(_NAMES[name])))
         yield connection
 
 

@@ -1,6 +1,5 @@
 """A DuckDB connection over the lake, for people and notebooks."""
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-from deltalake import Schema
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import TableSpec, delta_tables
+from fraud_domain.tables import delta_tables
 from medallion_services.errors import UserError
-from medallion_services.lake_tables import open_table
+from medallion_services.lake_tables import rows_of
 
 _QUESTIONS = Path(__file__).parent / "questions.sql"
 _VIEW = re.compile(r"^-- (?P<text>.+)\nCREATE VIEW ask\.(?P<name>\w+) AS$", re.MULTILINE)
@@ -45,7 +42,7 @@ def lake(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("CREATE SCHEMA ask")
         for spec in delta_tables():
-            connection.register(f"{spec.layer}__{spec.name}", _rows(settings, spec))
+            connection.register(f"{spec.layer}__{spec.name}", rows_of(settings, spec))
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {spec.layer}")
             connection.execute(f"CREATE VIEW {spec.full_name} AS FROM {spec.layer}__{spec.name}")
         connection.execute(_QUESTIONS.read_text(encoding="utf-8"))
@@ -77,10 +74,3 @@ def ask_by_name(settings: Settings, name: str, limit: int | None = None) -> Answ
     if name not in questions():
         raise UserError(f"no question '{name}'; known: {', '.join(questions())}")
     return ask(settings, f"FROM ask.{name}", limit)
-
-
-def _rows(settings: Settings, spec: TableSpec) -> Any:
-    opened = open_table(settings, spec)
-    if opened is not None:
-        return opened.to_pyarrow_dataset()
-    return pa.schema(Schema.from_json(json.dumps(spec.delta_schema)).to_arrow()).empty_table()

@@ -46,7 +46,7 @@ def reaches_kafka(name: str) -> Invariant:
     Raises:
         KafkaException: the broker does not answer; then nothing is known.
     """
-    topic = table(name).upstream[0].removeprefix("kafka.")
+    topic = table(name).topic
 
     def check(view: View) -> Finding:
         ends = dict(
@@ -95,7 +95,7 @@ def ends_before(settings: Settings, topic: str, moment: datetime) -> dict[int, i
 def _accepted(view: View, topic: str, partition: int, low: int, high: int) -> int:
     """How many offsets between two that bronze holds were lost and accepted."""
     return sum(
-        gap.last - gap.first + 1
+        gap.messages
         for gap in view.gaps
         if (gap.topic, gap.partition) == (topic, partition) and low <= gap.first and gap.last <= high
     )

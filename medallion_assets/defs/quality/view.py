@@ -8,18 +8,9 @@ import duckdb
 import psycopg
 from psycopg.rows import DictRow
 
+from fraud_domain.ingest_gaps import Gap
 from medallion_assets.defs.quality.finding import Finding
 from medallion_assets.platform import Platform
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Offsets that Kafka lost before bronze read them, and somebody accepted."""
-
-    topic: str
-    partition: int
-    first: int
-    last: int
 
 
 def accepted_gaps(database: psycopg.Connection[DictRow]) -> tuple[Gap, ...]:
