@@ -25,7 +25,9 @@ from spark_jobs.lake import Batch
 PLAN = "medallion.rule_sets"
 """Local property: JSON list of [first batch, rule-set version], ascending."""
 _BATCH = "streaming.sql.batchId"
-_LOOK_EVERY_SECONDS, _LOOK_PATIENCE_SECONDS = 1.0, 2.0
+LOOK_EVERY_SECONDS = 1.0
+"""Batches that follow sooner do not ask the database again."""
+_LOOK_PATIENCE_SECONDS = 2.0
 
 
 class NoRuleSetError(RuntimeError):
@@ -108,7 +110,7 @@ class RuleBook:
 
     def between_batches(self, spark: SparkSession, batch: Batch) -> None:
         """Called in `foreachBatch` of a judged batch: record what judged it, take up what was published since."""
-        if self._recorded and time.monotonic() - self._looked < _LOOK_EVERY_SECONDS:
+        if self._recorded and time.monotonic() - self._looked < LOOK_EVERY_SECONDS:
             return
         self._looked = time.monotonic()
         if not self._recorded:

@@ -22,6 +22,7 @@ from medallion_services.embedded.throwaway import fresh_settings, running
 from medallion_services.errors import UserError
 from medallion_services.rule_sets import activations, publish, read_rule_set
 from spark_jobs import streaming_to_postgres
+from spark_jobs.rule_sets import LOOK_EVERY_SECONDS
 
 RULE = """
 typology: {id: large, title: Large, combine: noisy_or, owner: t, description: d}
@@ -125,6 +126,8 @@ def test_rules_change_between_batches_and_a_repeated_batch_keeps_its_rules(lane:
     lane.pay(1)
     with streaming(spark, lane.settings):
         wait_for("batch 0", lane.committed(0).exists)
+        # A batch within a second of the last look would not look, and no third batch comes by itself.
+        time.sleep(LOOK_EVERY_SECONDS)
         lane.write_rule(100)
         done = publish(lane.settings, read_rule_set(lane.settings.rules.directory), "tester", "lower limit")
         assert (done.changed, done.added, done.removed) == (("BIG-1",), (), ())
