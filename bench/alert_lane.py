@@ -99,12 +99,17 @@ def world_of(settings: Settings) -> World:
     return World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
 
 
-def send_past(sink: KafkaSink, world: World, rows: int) -> int:
-    """A month of about so many transactions, sent at once; returns how many there were."""
+def send_past(sink: KafkaSink, world: World, rows: int, months_ago: int = 0) -> int:
+    """A month of about so many transactions, sent at once; returns how many there were.
+
+    Args:
+        months_ago: when it ended, in months of 30 days.
+    """
     month = 30 * 86_400
-    past = Timeline(world, Plan(1, SEED, fraud_share=0, run_id="past"))
+    end = time.time() - months_ago * month
+    past = Timeline(world, Plan(1, SEED, fraud_share=0, run_id=f"past{months_ago}"))
     sent = 0
-    for emission in past.emissions(time.time() - month, time.time(), rows / month):
+    for emission in past.emissions(end - month, end, rows / month):
         sink.send(emission)
         sent += emission.topic == "transactions"
     sink.flush()
