@@ -176,4 +176,4 @@ def an_own_rule_alerts(newcomer: Newcomer) -> None:
 
     eventually("an alert about the payments of the page", alerted, 120)
     sheet = " ".join(newcomer.types(show.replace("ALERT_ID", found[0])).split())
-    assert "Cash at 3 machines in 1h (limit 3), 1,500.00 BRL in all" in sheet
+    assert "Cash at 3 machines in 1 h (limit 3), 1,500.00 BRL in all" in sheet

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from fraud_domain.rules import Engine, History, HistoryFormatError, load_catalogue
+from fraud_domain.rules import Engine, History, HistoryFormatError, Origin, Subject, load_catalogue
 from fraud_domain.settings import RuleSettings
 
 DAY = 86_400_000_000
@@ -107,3 +107,24 @@ def test_missing_required_field_is_an_error_and_leaves_no_trace() -> None:
     with pytest.raises(KeyError):
         judge.decide(history, broken)
     assert len(history) == 0
+
+
+def test_history_keeps_fields_that_later_events_are_asked_for_and_no_others() -> None:
+    judge = engine()
+    history = judge.new_history()
+    for number in range(2):
+        judge.decide(history, event(number, number, card_token="card-1"))
+    assert len(judge.program.layout.names) > len(judge.fields), "some fields are asked of the judged event only"
+    assert {len(row) for row in history.rows} == {len(judge.fields)}
+
+
+@pytest.mark.parametrize(
+    ("subject", "origins"),
+    [
+        (Subject.CUSTOMER, (Origin.TRANSACTIONS, Origin.ACCOUNT_EVENTS)),
+        (Subject.TERMINAL, (Origin.TRANSACTIONS, Origin.LABELS)),
+        (Subject.IP, (Origin.TRANSACTIONS,)),
+    ],
+)
+def test_an_engine_names_the_topics_its_subject_needs(subject: Subject, origins: tuple[Origin, ...]) -> None:
+    assert Engine(CATALOGUE, RuleSettings(), subject).origins == origins
