@@ -6,9 +6,9 @@ never environment defaults: they are files in `secrets_dir`, one per secret, mad
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fraud_domain.cards import TokenKey
@@ -27,9 +27,17 @@ class Group(BaseModel):
 
 
 class KafkaSettings(Group):
-    """The broker. `bootstrap_servers` empty means: start the embedded one on `port`."""
+    """The broker. `bootstrap_servers` empty means: start the embedded one on `port`.
+
+    The password of `sasl_username` is the secret file `kafka_password`.
+    """
 
     bootstrap_servers: str = ""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str = Field(default="", pattern=r'^[^"\\]*$')
+    ca_file: Path | None = Field(default=None, description="PEM, who signed the broker; empty = the system's")
+    client_certificate: Path | None = Field(default=None, description="One PEM file with key and certificate of ours")
     port: int = 9292
     controller_port: int = 9293
     partitions: int = Field(default=2, ge=1, description="Partitions of each topic; cores is a good number")
@@ -37,6 +45,24 @@ class KafkaSettings(Group):
         default=24 * 60, description="Must outlive the longest outage and any history replayed"
     )
     heap_mb: int = 384
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is TLS."""
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether the broker wants a name and a password."""
+        return self.security_protocol.startswith("SASL")
+
+    @model_validator(mode="after")
+    def _secured(self) -> Self:
+        if self.security_protocol != "PLAINTEXT" and not self.bootstrap_servers:
+            raise ValueError("security_protocol is for a broker of yours: set bootstrap_servers, too")
+        if self.logs_in and not self.sasl_username:
+            raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username")
+        return self
 
 
 class PostgresSettings(Group):
@@ -46,7 +72,14 @@ class PostgresSettings(Group):
     port: int = 5632
     database: str = "fraud"
     dagster_database: str = "dagster"
+    ssl_mode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    ca_file: Path | None = Field(default=None, description="PEM, who signed the server; wanted by the verifying modes")
     bin_dir: Path | None = Field(default=None, description="initdb and postgres to use; empty = the bundled ones")
+
+    @property
+    def tls(self) -> dict[str, str]:
+        """How to encrypt, in libpq's connection keywords."""
+        return {"sslmode": self.ssl_mode} | ({"sslrootcert": str(self.ca_file)} if self.ca_file else {})
 
 
 class DagsterSettings(Group):
@@ -305,6 +338,7 @@ class Settings(BaseSettings):
             "dbname": self.postgres.database,
             "user": role,
             "password": self.secret(f"postgres_{role}"),
+            **self.postgres.tls,
         }
 
     def token_key(self) -> TokenKey:

@@ -28,15 +28,15 @@ TOPICS = (
 )
 
 
-def producer_configuration(bootstrap: str, more: Mapping[str, str | int]) -> dict[str, str | int | bool]:
+def producer_configuration(
+    broker: Mapping[str, str | int | bool], more: Mapping[str, str | int]
+) -> dict[str, str | int | bool]:
     """How every producer of ours sends, in librdkafka's words: acknowledged by all replicas, each message once.
 
     The partitioner is the hash of Java clients, so that every producer sends a customer to the same partition.
+
+    Args:
+        broker: where it is and how to log in, by `client_configuration`.
+        more: options of the one producer.
     """
-    return {
-        "bootstrap.servers": bootstrap,
-        "acks": "all",
-        "enable.idempotence": True,
-        "partitioner": "murmur2_random",
-        **more,
-    }
+    return {**broker, "acks": "all", "enable.idempotence": True, "partitioner": "murmur2_random", **more}

@@ -59,7 +59,7 @@ class AlertSink:
         Raises:
             FencedError: another driver took the stream over.
             ReplayDiffersError: the ledger holds this batch with another payload.
-            psycopg.OperationalError: it failed nine times; with the pool's patience of 30 s each, that is 331 s of absence.
+            psycopg.OperationalError: it failed nine times; with the pool's patience of 30 s each, that is 331 s away.
         """
         if not alerts:
             return 0

@@ -4,7 +4,7 @@ Written from the driver, which holds the batch anyway: a second Spark job per ba
 rows do. At least once: a replayed batch is published again, and gold keeps one decision per transaction.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, Message, Producer
@@ -22,14 +22,14 @@ class LogNotWrittenError(RuntimeError):
 class DecisionLog:
     """Publishes decisions, keyed by customer, and waits until all replicas have them."""
 
-    bootstrap: str
+    broker: Mapping[str, str | int | bool] = field(repr=False)
     _producer: Producer = field(init=False)
     _failure: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         self._producer = Producer(
             producer_configuration(
-                self.bootstrap,
+                self.broker,
                 {
                     "linger.ms": 1,
                     "compression.type": "lz4",

@@ -6,6 +6,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.readwriter import DataStreamWriter
 
+from fraud_domain.kafka_client import spark_options
 from fraud_domain.settings import Settings, Trigger, TriggerMode
 from fraud_domain.tables import TableSpec, location
 
@@ -20,7 +21,7 @@ def kafka_stream(
     """Topics, separated by commas, from their start. Lost data stops the query: it is never skipped in silence."""
     return (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .options(**spark_options(settings))
         .option("subscribe", topic)
         .option("startingOffsets", starting_offsets)
         .option("failOnDataLoss", "true")

@@ -14,6 +14,7 @@ import orjson
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings, Trigger
 from fraud_domain.streams import stream
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_ALERTS, FRAUD_DECISIONS, FRAUD_LABELS, TRANSACTIONS
@@ -85,7 +86,7 @@ def trigger_of(settings: Settings, lane: Lane) -> Trigger:
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
     """Start the queries of the alert lane."""
     sink = open_sink(settings.postgres_parameters("fraud_writer"), ALERTS.name, epoch)
-    log = DecisionLog(settings.kafka_bootstrap)
+    log = DecisionLog(client_configuration(settings))
     limits = Limits.of(settings)
     queries = []
     for lane in LANES:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.topics import TRANSACTIONS, producer_configuration
 from medallion_services.generator.noise import Noise
@@ -57,7 +58,7 @@ class Traffic:
         """A new producer; one that was promised each message once gives up when its topic is made anew."""
         more: dict[str, str | int] = {"linger.ms": 5, "delivery.timeout.ms": int(_FLUSH_SECONDS * 1000), "log_level": 2}
         more["message.max.bytes"] = 20_000_000
-        self._producer = Producer(producer_configuration(self.settings.kafka_bootstrap, more))
+        self._producer = Producer(producer_configuration(client_configuration(self.settings), more))
 
     def send(self, seconds: float = 300.0, rate: float = 0.1) -> int:
         """The next `seconds` of event time at `rate` transactions per second; returns the messages sent."""

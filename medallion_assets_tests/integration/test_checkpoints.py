@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from pyspark.errors.exceptions.base import StreamingQueryException
 from pyspark.sql import SparkSession
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.rules import alert_id
 from fraud_domain.settings import Settings
 from fraud_domain.topics import FRAUD_LABELS, producer_configuration
@@ -155,7 +156,7 @@ def test_what_cannot_be_repaired_begins_anew_and_writes_only_what_is_missing(
 
 def send_labels(settings: Settings, number: int) -> None:
     """Messages that are no labels, and reach bronze all the same."""
-    producer = Producer(producer_configuration(settings.kafka_bootstrap, {}))
+    producer = Producer(producer_configuration(client_configuration(settings), {}))
     for _ in range(number):
         producer.produce(FRAUD_LABELS, b"{}", partition=0)
     assert producer.flush(30) == 0

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.streams import lock_name
 from fraud_domain.topics import TRANSACTIONS, producer_configuration
@@ -76,7 +77,7 @@ def test_a_database_that_should_answer_and_does_not_is_a_problem(other_settings:
 def test_a_message_stamped_in_the_future_is_noticed(other_settings: Settings, java: Java) -> None:
     with running(other_settings, kafka.component(other_settings, java)):
         assert [each.level for each in found(other_settings, "kafka")] == [Level.OK]
-        producer = Producer(producer_configuration(other_settings.kafka_bootstrap, {}))
+        producer = Producer(producer_configuration(client_configuration(other_settings), {}))
         producer.produce(TRANSACTIONS, b"{}", timestamp=int((time.time() + 60) * 1000))
         assert producer.flush(30) == 0
         (ahead,) = found(other_settings, "clock")

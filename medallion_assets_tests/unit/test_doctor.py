@@ -188,8 +188,8 @@ def test_a_server_must_answer_only_where_it_is_expected_to() -> None:
     assert stores.judge_database("h:1", "", expected=True).level is Level.OK
     assert stores.judge_database("h:1", "refused", expected=False).level is Level.OK
     assert stores.judge_database("h:1", "refused", expected=True).level is Level.PROBLEM
-    assert stores.judge_kafka("h:1", answers=False, expected=True).level is Level.PROBLEM
-    assert stores.judge_kafka("h:1", answers=False, expected=False).level is Level.OK
+    assert stores.judge_kafka("h:1", "nothing listens there", expected=True).level is Level.PROBLEM
+    assert stores.judge_kafka("h:1", "nothing listens there", expected=False).level is Level.OK
 
 
 def test_a_table_that_cannot_be_read_is_named() -> None:

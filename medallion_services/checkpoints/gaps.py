@@ -7,6 +7,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from fraud_domain.ingest_gaps import Gap
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
 from medallion_services.errors import UserError
@@ -31,7 +32,7 @@ def lost(settings: Settings, query: str) -> list[Gap]:
         ends: list[tuple[int, int]] = connection.execute(
             'SELECT partition, max("offset") + 1 FROM bronze WHERE topic = ? GROUP BY ALL ORDER BY ALL', [topic]
         ).fetchall()
-    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "medallion-doctor"})
+    consumer = Consumer({**client_configuration(settings), "group.id": "medallion-doctor"})
     try:
         lows = {
             p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=_TIMEOUT_SECONDS)[0] for p, _ in ends

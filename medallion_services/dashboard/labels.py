@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from psycopg_pool import PoolTimeout
 
 from fraud_domain.contract import FraudLabel, LabelSource
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.topics import FRAUD_LABELS, producer_configuration
 from medallion_services.dashboard import message
@@ -109,7 +110,7 @@ class LabelRelay:
 
         producer = Producer(
             producer_configuration(
-                self._settings.kafka_bootstrap,
+                client_configuration(self._settings),
                 {"delivery.timeout.ms": int(_FLUSH_SECONDS * 1000), "log_level": 2},
             )
         )

@@ -9,6 +9,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from fraud_domain.cards import find_card_numbers
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 
 _TIMEOUT = 3.0
@@ -69,7 +70,7 @@ def read(settings: Settings, positions: Iterable[Position]) -> dict[Position, Me
     require_broker(settings.kafka_bootstrap)
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
+            **client_configuration(settings),
             "group.id": "medallion-desk-reader",
             "enable.auto.commit": False,
             "auto.offset.reset": "error",

@@ -58,6 +58,7 @@ def admin_parameters(settings: Settings) -> dict[str, Any]:
         "dbname": "postgres",
         "user": ADMIN,
         "password": settings.secret(ADMIN),
+        **settings.postgres.tls,
     }
 
 

@@ -11,6 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs d
 )
 from deltalake.exceptions import DeltaError
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import MissingSecretError, Settings
 from fraud_domain.streams import STREAMS, lock_name
 from fraud_domain.tables import TableSpec, delta_tables
@@ -80,9 +81,9 @@ def _drift(connection: psycopg.Connection[Any], clock: Callable[[], float]) -> t
 
 def _kafka(settings: Settings, running: bool, tolerance: float, clock: Callable[[], float]) -> tuple[Finding, ...]:
     expected = running or bool(settings.kafka.bootstrap_servers)
-    answers = kafka_topics.answers(settings)
-    found = stores.judge_kafka(settings.kafka_bootstrap, answers, expected)
-    if not answers:
+    refusal = kafka_topics.refusal(settings)
+    found = stores.judge_kafka(settings.kafka_bootstrap, refusal, expected)
+    if refusal:
         return (found,)
     try:
         newest = _newest(settings)
@@ -93,7 +94,7 @@ def _kafka(settings: Settings, running: bool, tolerance: float, clock: Callable[
 
 def _newest(settings: Settings) -> float | None:
     """The latest timestamp among the transactions, epoch seconds; None when there are none."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    admin = AdminClient({**client_configuration(settings), "log_level": 0})
     topic = admin.list_topics(TRANSACTIONS, timeout=_TIMEOUT).topics[TRANSACTIONS]
     spec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
     wanted = {TopicPartition(TRANSACTIONS, each): spec for each in topic.partitions}

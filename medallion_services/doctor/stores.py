@@ -18,13 +18,14 @@ def judge_database(place: str, error: str, expected: bool) -> Finding:
     return problem("database", f"no answer at {place}: {error}", "`medallion status`; the runbook: database-down")
 
 
-def judge_kafka(place: str, answers: bool, expected: bool) -> Finding:
-    """The broker."""
-    if answers:
+def judge_kafka(place: str, refusal: str, expected: bool) -> Finding:
+    """The broker; `refusal` is why it does not answer, empty when it does."""
+    if not refusal:
         return ok("kafka", f"answers at {place}")
     if not expected:
         return ok("kafka", "not running; `medallion up` starts it")
-    return problem("kafka", f"no answer at {place}", "`medallion status`; see its log")
+    advice = "`medallion status`; see its log, and address, login and certificates in the settings"
+    return problem("kafka", f"no answer at {place}: {refusal}", advice)
 
 
 def judge_lake(root: str, tables: Mapping[str, str]) -> tuple[Finding, ...]:

@@ -49,6 +49,8 @@ def stack_environment(
     environment = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
     environment |= _QUIET | settings_environment(settings)
     environment[MARKER] = instance_id(settings)
+    # Dagster's own connections have no other way to be told.
+    environment |= {f"PG{name.upper()}": value for name, value in settings.postgres.tls.items()}
     environment["SPARK_CONF_DIR"] = str(settings.run_dir / "spark-conf")
     environment["PYSPARK_PYTHON"] = sys.executable
     if (pyspark := find_spec("pyspark")) is not None and pyspark.submodule_search_locations:

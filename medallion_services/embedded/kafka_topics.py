@@ -14,6 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs d
     ResourceType,
 )
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.topics import TOPICS, TopicSpec
 from medallion_services.errors import UserError
@@ -30,10 +31,16 @@ def topic_config(settings: Settings) -> dict[str, str]:
     }
 
 
-def _admin(settings: Settings) -> AdminClient:
+def _admin(settings: Settings, said: list[str] | None = None) -> AdminClient:
+    """A client; what it hears while it tries is added to `said`."""
+
     # Probing a broker that is still starting is normal; librdkafka would print each refusal.
-    configuration: dict[str, Any] = {"log_level": 0, "error_cb": lambda error: None}
-    return AdminClient(configuration | {"bootstrap.servers": settings.kafka_bootstrap, "socket.timeout.ms": 10_000})
+    def hear(error: KafkaError) -> None:
+        if said is not None:
+            said.append(error.str())
+
+    configuration: dict[str, Any] = {"log_level": 0, "error_cb": hear, "socket.timeout.ms": 10_000}
+    return AdminClient(client_configuration(settings) | configuration)
 
 
 def _reachable(bootstrap: str) -> bool:
@@ -47,14 +54,23 @@ def _reachable(bootstrap: str) -> bool:
     return False
 
 
-def answers(settings: Settings, timeout: float = 2.0) -> bool:
+def answers(settings: Settings) -> bool:
     """Whether a broker returns cluster metadata."""
+    return not refusal(settings)
+
+
+def refusal(settings: Settings, timeout: float = 2.0) -> str:
+    """Why no broker returns cluster metadata; empty when one does."""
     if not _reachable(settings.kafka_bootstrap):
-        return False
+        return "nothing listens there"
+    said: list[str] = []
+    admin = _admin(settings, said)
     try:
-        return bool(_admin(settings).list_topics(timeout=timeout).brokers)
-    except KafkaException:
-        return False
+        return "" if admin.list_topics(timeout=timeout).brokers else "it knows of no broker"
+    except KafkaException as error:
+        admin.poll(0)
+        # What the connection met says more than that there was none.
+        return next((text for text in said if "uthentication" in text or "SSL" in text), error.args[0].str())
 
 
 def _create(admin: AdminClient, settings: Settings, topic: TopicSpec) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.topics import producer_configuration
 from medallion_services.errors import UserError
@@ -20,7 +21,7 @@ class KafkaSink:
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(
             producer_configuration(
-                settings.kafka_bootstrap,
+                client_configuration(settings),
                 {
                     "linger.ms": _LINGER_MS,
                     "compression.type": "lz4",

@@ -59,7 +59,7 @@ def provision(
 def _database(metabase: Metabase, connection: dict[str, Any], renew: bool, done: Outcome) -> int:
     """The connection; Metabase never shows a password, so a new one is sent only when asked for."""
     wanted = {name: connection[name] for name in ("host", "port", "dbname", "user")} | {
-        "ssl": False,
+        "ssl": connection["sslmode"] in ("require", "verify-ca", "verify-full"),
         "schema-filters-type": "inclusion",
         "schema-filters-patterns": "mart",
     }

@@ -6,6 +6,7 @@ import psycopg
 from confluent_kafka import KafkaError, Message, Producer
 from psycopg.types.json import Jsonb
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.topics import producer_configuration
 from medallion_services.errors import UserError
@@ -30,7 +31,7 @@ def replay(
     Raises:
         UserError: the broker refused one.
     """
-    producer = Producer(producer_configuration(settings.kafka_bootstrap, {"log_level": 3}))
+    producer = Producer(producer_configuration(client_configuration(settings), {"log_level": 3}))
     sent: dict[Position, Position] = {}
     failed: list[str] = []
     with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection:

@@ -8,6 +8,7 @@ import orjson
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.topics import FRAUD_LABELS, TRANSACTIONS
 from medallion_services.errors import UserError
@@ -30,7 +31,7 @@ def require_topics(settings: Settings) -> None:
     Raises:
         UserError: no broker answers, or it lacks a topic.
     """
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    admin = AdminClient({**client_configuration(settings), "log_level": 0})
     try:
         known = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     except KafkaException as error:

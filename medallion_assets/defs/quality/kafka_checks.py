@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
 from medallion_assets.defs.quality.finding import Finding
@@ -77,7 +78,7 @@ def ends_before(settings: Settings, topic: str, moment: datetime) -> dict[int, i
     # Not at import: the code location loads without a Kafka client.
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "medallion-checks"})
+    consumer = Consumer({**client_configuration(settings), "group.id": "medallion-checks"})
     try:
         known = consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic].partitions
         asked = [TopicPartition(topic, p, int(moment.timestamp() * 1000)) for p in known]
