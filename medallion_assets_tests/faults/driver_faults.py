@@ -81,7 +81,7 @@ def killed_while_rules_change(world: World) -> str:
     ended = len(world.alerts.ended)
     world.alerts.arm(armed)
     world.alerts.wait_running()
-    done = publish(world.settings, read_rule_set(_reworded(world.settings)), "faults", "other words, same decisions")
+    done = publish(world.settings, read_rule_set(_with_a_kiosk_more(world.settings)), "faults", "same decisions")
     assert done.anything, "the rule set is no new one"
     world.wait_alert(world.traffic.probe())
     world.traffic.send(300)
@@ -99,13 +99,16 @@ def killed_while_rules_change(world: World) -> str:
     return hit
 
 
-def _reworded(settings: Settings) -> Path:
-    """The rules, with a word more in a description."""
-    target = settings.run_dir / "reworded-rules"
+def _with_a_kiosk_more(settings: Settings) -> Path:
+    """The rules, with a list that has an entry more, which no event has: another version, the same decisions."""
+    target = settings.run_dir / "rules-with-a-kiosk-more"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(settings.rules.directory, target)
     lists = target / "lists.yaml"
-    lists.write_text(lists.read_text(encoding="utf-8").replace("known mules", "mules we know"), encoding="utf-8")
+    kiosk = "{value: demo-kiosk-1, "
+    lists.write_text(
+        lists.read_text("utf-8").replace(kiosk, f"{{value: nobodys, reason: faults}}\n      - {kiosk}"), "utf-8"
+    )
     return target
 
 
