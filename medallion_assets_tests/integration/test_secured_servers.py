@@ -7,13 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not re-export these names
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
+    ResourcePatternType,
+    ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
@@ -22,17 +28,19 @@ from pyspark.sql import SparkSession
 
 from fraud_domain.kafka_client import PASSWORD, client_configuration
 from fraud_domain.settings import MissingSecretError, Settings
-from fraud_domain.topics import FRAUD_ALERTS
+from fraud_domain.topics import FRAUD_ALERTS, TOPICS, TopicSpec
+from medallion_assets.defs.quality.kafka_checks import ends_before
 from medallion_assets_tests.certificates import Authority
 from medallion_services.doctor.servers import examine_servers
 from medallion_services.embedded import kafka, postgres
 from medallion_services.embedded.component import Component
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.java import Java
-from medallion_services.embedded.kafka_topics import refusal
+from medallion_services.embedded.kafka_topics import create_topics, refusal
 from medallion_services.embedded.ports import LOOPBACK, free_ports
 from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.throwaway import fresh_settings, running
+from medallion_services.errors import UserError
 from spark_jobs.decision_log import DecisionLog
 from spark_jobs.sources import kafka_stream
 
@@ -41,7 +49,7 @@ OPENSSL_POSTGRES = Path(shutil.which("postgres") or "/nowhere").resolve().parent
 
 
 def secured_broker(settings: Settings, java: Java, authority: Authority, port: int) -> Component:
-    """The embedded broker with one more listener, which wants TLS and a login."""
+    """The embedded broker with one more listener, which wants TLS and a login and asks what one may."""
     key, certificate = authority.sign("broker")
     store = settings.run_dir / "broker.pem"
     store.touch(mode=0o600)
@@ -58,6 +66,8 @@ def secured_broker(settings: Settings, java: Java, authority: Authority, port: i
         ),
         f"{listener}.ssl.keystore.type": "PEM",
         f"{listener}.ssl.keystore.location": str(store),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
     }
     made = kafka.component(settings, java)
 
@@ -81,6 +91,7 @@ def secured(java: Java, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         )
         for done in admin.alter_user_scram_credentials([made]).values():
             done.result(timeout=30)
+        allow(admin, [(topic.name, right) for topic in TOPICS for right in (AclOperation.READ, AclOperation.WRITE)])
         write_password(own, SECRET)
         yield changed(
             own,
@@ -89,6 +100,18 @@ def secured(java: Java, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
             sasl_username=USER,
             ca_file=authority.file,
         )
+
+
+def allow(admin: AdminClient, rights: list[tuple[str, AclOperation]]) -> None:
+    """What docs/grow.md says that the platform's user needs."""
+    wanted = [
+        AclBinding(
+            ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{USER}", "*", right, AclPermissionType.ALLOW
+        )
+        for topic, right in rights
+    ]
+    for done in admin.create_acls(wanted).values():
+        done.result(timeout=30)
 
 
 def changed(settings: Settings, **kafka_settings: Any) -> Settings:
@@ -114,6 +137,16 @@ def test_streams_read_and_write_over_tls_with_a_login(secured: Settings, spark: 
     shown = f"{query.lastProgress} {query._jsq.toString()} {read._jdf.queryExecution().toString()}"
     kept = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
     assert SECRET not in shown + kept + repr(DecisionLog(client_configuration(secured)))
+
+
+def test_platform_gets_on_with_the_rights_to_read_and_write_its_topics(secured: Settings) -> None:
+    assert create_topics(secured, align=False) == ()
+    DecisionLog(client_configuration(secured)).publish(FRAUD_ALERTS, [("c-2", "{}")])
+    assert ends_before(secured, FRAUD_ALERTS, datetime.now(UTC) + timedelta(minutes=1))
+    with pytest.raises(UserError, match="uthorization failed"):
+        create_topics(secured, [TopicSpec("another", "Not one of ours", "team:nobody")])
+    with pytest.raises(UserError, match="uthorization failed"):
+        create_topics(secured)
 
 
 def test_doctor_says_that_the_broker_answers_and_why_it_does_not(secured: Settings, tmp_path: Path) -> None:

@@ -73,15 +73,14 @@ def refusal(settings: Settings, timeout: float = 2.0) -> str:
         return next((text for text in said if "uthentication" in text or "SSL" in text), error.args[0].str())
 
 
-def _create(admin: AdminClient, settings: Settings, topic: TopicSpec) -> bool:
+def _create(admin: AdminClient, settings: Settings, topic: TopicSpec) -> None:
     wanted = NewTopic(topic.name, num_partitions=settings.kafka.partitions, config=topic_config(settings))
     try:
         admin.create_topics([wanted], request_timeout=20)[topic.name].result(timeout=30)
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return False
-        raise
-    return True
+        # Two preparations at once; one of them was first.
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
 
 
 def _align(admin: AdminClient, settings: Settings, topic: TopicSpec) -> None:
@@ -95,20 +94,23 @@ def _align(admin: AdminClient, settings: Settings, topic: TopicSpec) -> None:
         outcome.result(timeout=30)
 
 
-def create_topics(settings: Settings, topics: Sequence[TopicSpec] = TOPICS) -> tuple[str, ...]:
-    """Create the missing topics, align the others, and return the names of those made now.
+def create_topics(settings: Settings, topics: Sequence[TopicSpec] = TOPICS, align: bool = True) -> tuple[str, ...]:
+    """Create the missing topics and return their names; `align` the others with the settings, too.
+
+    A broker of somebody else's need not allow us either, if the topics are there and `align` is false.
 
     Raises:
         UserError: the broker refuses.
     """
     admin = _admin(settings)
-    made = []
     try:
-        for topic in topics:
-            if _create(admin, settings, topic):
-                made.append(topic.name)
-            else:
+        there = admin.list_topics(timeout=20).topics
+        missing = [topic for topic in topics if topic.name not in there]
+        for topic in missing:
+            _create(admin, settings, topic)
+        for topic in topics if align else ():
+            if topic not in missing:
                 _align(admin, settings, topic)
     except KafkaException as error:
         raise UserError(f"Kafka at {settings.kafka_bootstrap} refused to prepare the topics: {error}") from error
-    return tuple(made)
+    return tuple(topic.name for topic in missing)

@@ -75,4 +75,4 @@ def prepare_external(settings: Settings, extension: Extension | None = None) -> 
     if settings.postgres.host:
         (extension or Extension()).prepare_database(settings)
     if settings.kafka.bootstrap_servers:
-        create_topics(settings)
+        create_topics(settings, align=False)
