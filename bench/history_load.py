@@ -1,16 +1,24 @@
-"""A load of history: rows per second of each stage.
+"""A load of history: rows per second of each stage, and of the batch design before it on the same files.
 
-`python -m bench.history_load [rows]` writes files with the generator, starts a PostgreSQL of its own, and runs the
-real job, `spark_jobs/medallion_history.py`, on an empty lake.
+`python -m bench.history_load [rows]` writes files with the generator, starts a PostgreSQL of its own, runs the real
+job, `spark_jobs/medallion_history.py`, on an empty lake, and then `bench/origin_batch.py`.
 """
 
+import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import psycopg
+
+from bench.origin_batch import SCHEMA
+from bench.tree_cpu import TreeCpu
 from fraud_domain.settings import PROJECT_ROOT, Settings
+from medallion_services.database.prepare import admin_parameters
 from medallion_services.embedded import jars
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.java import find_java
@@ -19,6 +27,7 @@ from medallion_services.embedded.throwaway import own_database
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 
+RESULT = PROJECT_ROOT / "bench" / "results" / "history_load.json"
 CUSTOMERS, DAYS, ROWS_PER_FILE = 20_000, 60, 250_000
 DAY = 86_400
 _START = 1_767_225_600.0
@@ -45,8 +54,26 @@ def write_files(settings: Settings, folder: Path, rows: int) -> int:
     return size
 
 
+def timed(argv: list[str], environment: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """Run a command to its end: wall and CPU seconds of all its processes, and what it wrote to either stream."""
+    load, started = os.getloadavg()[0], time.monotonic()
+    with subprocess.Popen(
+        argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process, TreeCpu(process.pid) as cpu:  # fmt: skip
+        said = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        raise RuntimeError(f"{argv} ended with {process.returncode}: {said[-3000:]}")
+    figures = {"seconds": time.monotonic() - started, "cpu_seconds": cpu.seconds}
+    return {name: round(value, 1) for name, value in figures.items()} | {"load_average": round(load, 1)}, said
+
+
+def ours(said: str) -> dict[str, float]:
+    """Seconds of each stage, from what the job says."""
+    return {name: float(seconds) for name, seconds in re.findall(r"Z (\D+): ([0-9.]+) s, [0-9,]+ rows/s", said)}
+
+
 def main(rows: int) -> int:
-    """One load; prints what the job says, and how long it took."""
+    """One load by each; prints and keeps the figures."""
     with own_database() as settings:
         java = find_java(settings)
         jars.fetch(settings, java)
@@ -54,14 +81,25 @@ def main(rows: int) -> int:
         folder = settings.data_dir / "files"
         folder.mkdir()
         size = write_files(settings, folder, rows)
-        sys.stdout.write(f"{rows} rows, {size / 1e6:.0f} MB, load average {os.getloadavg()[0]:.1f}\n")
+        sys.stdout.write(f"{rows} rows, {size / 1e6:.0f} MB\n")
+        environment = stack_environment(settings, java_home=java.home)
         script = PROJECT_ROOT / "spark_jobs" / "medallion_history.py"
-        argv = [sys.executable, str(script), "--source", str(folder), "--load", "bench"]
-        started = time.monotonic()
-        ended = subprocess.run(argv, env=stack_environment(settings, java_home=java.home), check=False)
-        # No CPU time: the JVM is not waited for by this process's child, so RUSAGE_CHILDREN lacks it.
-        sys.stdout.write(f"{time.monotonic() - started:.0f} s in all\n")
-        return ended.returncode
+        here, said = timed([sys.executable, str(script), "--source", str(folder), "--load", "bench"], environment)
+        here["stages"] = ours(said)
+        sys.stdout.write(f"ours: {json.dumps(here)}\n")
+        with psycopg.connect(**admin_parameters(settings) | {"dbname": settings.postgres.database}) as connection:
+            connection.execute(f"CREATE SCHEMA {SCHEMA}")  # type: ignore[arg-type]  # a constant
+        before, said = timed([sys.executable, "-m", "bench.origin_batch", str(folder)], environment)
+        before["stages"] = json.loads(said.splitlines()[-1])
+        sys.stdout.write(f"the design before: {json.dumps(before)}\n")
+    rate = {name: rows / sum(arm["stages"].values()) for name, arm in (("ours", here), ("origin", before))}
+    document = {
+        "rows": rows, "bytes": size, "cpus": os.cpu_count(), "ours": here, "origin": before,
+        "rows_per_second": {name: round(value) for name, value in rate.items()},
+    }  # fmt: skip
+    RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{document['rows_per_second']}\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,16 @@ from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
-from spark_jobs.aggregates import CUSTOMERS, MERCHANTS, METRICS, METRICS_RULE, PROFILE_RULE, profiles, window_metrics
+from spark_jobs.aggregates import (
+    CUSTOMERS,
+    MERCHANTS,
+    METRICS,
+    METRICS_RULE,
+    PROFILE_RULE,
+    hours_of,
+    profiles,
+    window_metrics,
+)
 from spark_jobs.batch import Days
 from spark_jobs.history_load import Load, append_history, is_written
 from spark_jobs.lake import Batch, ensure_table, merge_additive, read_table
@@ -39,16 +48,17 @@ def load_metrics(spark: SparkSession, settings: Settings, load: Load) -> None:
     """Add the load to window metrics and profiles, each table once."""
     lake, batch = settings.lake_root, metrics_batch(load)
     rows = load.of(read_table(spark, lake, SILVER))
-    outputs = [(spec, METRICS_RULE, window_metrics(rows, span)) for span, spec in METRICS.items()]
-    outputs += [(spec, PROFILE_RULE, profiles(rows, spec)) for spec in (CUSTOMERS, MERCHANTS)]
-    for spec, rule, updates in outputs:
-        ensure_table(spark, lake, spec)
-        updates.persist()
-        try:
+    minutes = window_metrics(rows, "minute").persist()
+    outputs = [(METRICS["minute"], METRICS_RULE, minutes), (METRICS["hour"], METRICS_RULE, hours_of(minutes).persist())]
+    outputs += [(spec, PROFILE_RULE, profiles(rows, spec).persist()) for spec in (CUSTOMERS, MERCHANTS)]
+    try:
+        for spec, rule, updates in outputs:
+            ensure_table(spark, lake, spec)
             merge_additive(updates, lake, spec, rule, batch)
-        finally:
+            say(f"gold: {spec.full_name}")
+    finally:
+        for _, _, updates in outputs:
             updates.unpersist()
-        say(f"gold: {spec.full_name}")
 
 
 def load_decisions(spark: SparkSession, settings: Settings, load: Load, rules: RuleSet) -> None:

@@ -8,6 +8,7 @@ from medallion_assets_tests.faults import (
     message_faults,
     other_faults,
     postgres_faults,
+    upgrade_faults,
 )
 from medallion_assets_tests.faults.fault import Elsewhere, Fault
 
@@ -19,6 +20,7 @@ FAULTS: tuple[Fault | Elsewhere, ...] = (
     *disk_faults.FAULTS,
     *control_plane_faults.FAULTS,
     *other_faults.FAULTS,
+    *upgrade_faults.FAULTS,
 )
 
 

@@ -31,6 +31,13 @@ def prepare(settings: Settings) -> None:
         fraud_domain.rules.RuleError: a rule file is wrong.
         UserError: a fixture of a rule does not hold.
     """
+    create(settings)
+    migrate(settings)
+    rule_sets.publish(settings, rule_sets.read_rule_set(settings.rules.directory), "database prepare")
+
+
+def create(settings: Settings) -> None:
+    """Roles and databases, without a schema; raises as `prepare`."""
     admin = admin_parameters(settings)
     with psycopg.connect(**admin, autocommit=True) as connection:
         for role in ROLES:
@@ -46,8 +53,6 @@ def prepare(settings: Settings) -> None:
         connection.execute("ALTER ROLE fraud_reader SET default_transaction_read_only = on")
         connection.execute("ALTER ROLE fraud_reader SET statement_timeout = '5s'")
         connection.execute("ALTER ROLE fraud_desk SET statement_timeout = '15s'")
-    migrate(settings)
-    rule_sets.publish(settings, rule_sets.read_rule_set(settings.rules.directory), "database prepare")
 
 
 def admin_parameters(settings: Settings) -> dict[str, Any]:
