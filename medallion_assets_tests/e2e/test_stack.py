@@ -32,7 +32,7 @@ from medallion_assets_tests.running_stack import (
     up,
 )
 from medallion_services.embedded.environment import instance_id, stack_environment
-from medallion_services.embedded.processes import marked
+from medallion_services.embedded.processes import marked, signal_all
 from medallion_services.embedded.throwaway import fresh_settings
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
@@ -198,8 +198,8 @@ def test_stopped_on_purpose_stays_stopped_until_started(stack: Stack) -> None:
 
 
 @pytest.mark.timeout(2000)
-def test_next_start_goes_on_where_this_one_stops() -> None:
-    """Own stack: up, traffic, down, traffic while down, up again: one exact set of alerts."""
+def test_next_start_goes_on_where_this_one_stops_or_dies() -> None:
+    """Own stack: up, traffic, stop, up again, traffic, kill -9 of everything, up again: one exact set of alerts."""
     with fresh_settings() as settings:
         world = World(SEED + 1, CUSTOMERS, CUSTOMERS, settings.token_key())
         made = Stack(settings, Timeline(world, Plan(1, SEED, fraud_share=0.5, run_id="again")))
@@ -212,5 +212,14 @@ def test_next_start_goes_on_where_this_one_stops() -> None:
         assert not marked(instance_id(settings))
         with up(settings):
             eventually("streams run again", lambda: answers(lambda: made.all_running() and driven_anew(made)), 600)
+            made.send(900)
+            assert_alerts_are_exact(made)
+            made.send(900)
+            killed = marked(instance_id(settings))
+            signal_all(killed, signal.SIGKILL)
+        assert len(killed) > 10
+        with up(settings):
+            took = eventually("streams run", lambda: answers(lambda: made.all_running() and driven_anew(made)), 600)
+            print(f"all streams running {took:.0f} s after `medallion up`, {len(killed)} processes killed before")  # noqa: T201 - a figure
             made.send(900)
             assert_alerts_are_exact(made)

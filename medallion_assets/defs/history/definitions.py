@@ -54,6 +54,8 @@ def definitions(settings: Settings) -> dg.Definitions:
         check_specs=[dg.AssetCheckSpec(CHECK, asset=key, description=reconciled.__doc__)],
         partitions_def=DAYS,
         op_tags={"dagster/priority": "-1"},
+        # One at a time, however many days are asked for: each has a JVM of its own.
+        pool="history",
         retry_policy=dg.RetryPolicy(max_retries=1, delay=60),
     )
     def recomputed(
