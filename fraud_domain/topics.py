@@ -12,19 +12,34 @@ FRAUD_ALERTS = "fraud_alerts"
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic; partitions and retention are settings, the same for all."""
+    """One topic; partitions and retention are settings, the same for all.
+
+    `stream` is which of ours writes it, empty for producers outside; `upstream` are the topics it is made from.
+    """
 
     name: str
     description: str
     owner: str
+    stream: str = ""
+    upstream: tuple[str, ...] = ()
 
+
+_JUDGED = (TRANSACTIONS, ACCOUNT_EVENTS, FRAUD_LABELS)
 
 TOPICS = (
     TopicSpec(TRANSACTIONS, "Payment attempts by customer_id, card numbers replaced by tokens", "team:data-platform"),
     TopicSpec(FRAUD_LABELS, "Ground truth as it becomes known, keyed by transaction_id", "team:fraud-analytics"),
     TopicSpec(ACCOUNT_EVENTS, "Logins and changes of an account, by customer_id", "team:data-platform"),
-    TopicSpec(FRAUD_DECISIONS, "Every scored transaction with its features, rules and reasons", "team:fraud"),
-    TopicSpec(FRAUD_ALERTS, "Decisions that reached the alert threshold", "team:fraud"),
+    TopicSpec(
+        FRAUD_DECISIONS,
+        "Every scored transaction with its features, rules and reasons",
+        "team:fraud",
+        stream="alerts",
+        upstream=_JUDGED,
+    ),
+    TopicSpec(
+        FRAUD_ALERTS, "Decisions that reached the alert threshold", "team:fraud", stream="alerts", upstream=_JUDGED
+    ),
 )
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import BATCH, TABLES, Column, Store, TableSpec, location
-from fraud_domain.topics import FRAUD_ALERTS, FRAUD_DECISIONS, TRANSACTIONS, TopicSpec
+from fraud_domain.topics import TopicSpec
 
 _KINDS = {Store.DELTA: {"deltalake", "spark"}, Store.POSTGRES: {"postgres", "table"}}
 _FRESH_AFTER_FAIL = 2
@@ -21,15 +21,12 @@ def topic_asset(topic: TopicSpec) -> dg.AssetSpec:
     """A Kafka topic as an external asset."""
     return dg.AssetSpec(
         key=dg.AssetKey(["kafka", topic.name]),
-        deps=_TOPIC_SOURCES.get(topic.name, []),
+        deps=[dg.AssetKey(["kafka", name]) for name in topic.upstream],
         description=topic.description,
         group_name="kafka",
         owners=[topic.owner],
         kinds={"kafka"},
     )
-
-
-_TOPIC_SOURCES = {name: [dg.AssetKey(["kafka", TRANSACTIONS])] for name in (FRAUD_DECISIONS, FRAUD_ALERTS)}
 
 
 def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:

@@ -16,7 +16,7 @@ from fraud_domain.acceptance import Acceptance
 from fraud_domain.rules import Reason, check_fixtures, load_catalogue
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.streams import STREAMS, applications
-from fraud_domain.tables import TABLES, table
+from fraud_domain.tables import TABLES, Store, table
 from fraud_domain.topics import TOPICS
 from medallion_assets.defs.streams.decide import Kind
 from medallion_assets_tests.pages import setting_names
@@ -101,6 +101,27 @@ def test_architecture_names_topics_streams_queries_and_layouts() -> None:
     for layout in Settings().streams.layout.__class__:
         assert f"| `{layout.value}`" in page
         assert applications(layout)
+
+
+def flow() -> set[tuple[str, str]]:
+    """Who reads and writes what, by the registries: topics, streams, and the schemas of PostgreSQL."""
+    edges = {(topic.stream, topic.name) for topic in TOPICS if topic.stream}
+    for spec in (spec for spec in TABLES if spec.stream in {stream.name for stream in STREAMS}):
+        sources = [
+            name.removeprefix("kafka.") if name.startswith("kafka.") else table(name).stream for name in spec.upstream
+        ]
+        edges |= {(source, spec.stream) for source in sources if source != spec.stream}
+        if spec.store is Store.POSTGRES:
+            edges.add((spec.stream, f"postgresql.{spec.layer}"))
+    return edges
+
+
+def test_the_picture_of_the_architecture_is_true() -> None:
+    (picture,) = re.findall(r"```mermaid\n(.+?)```", text("architecture.md"), re.DOTALL)
+    drawn = {(source, target) for source, target in re.findall(r"^ *([\w.]+).* --> ([\w.]+)", picture, re.MULTILINE)}
+    unwritten = {topic.name for topic in TOPICS if not topic.stream}
+    assert {edge for edge in drawn if edge[0] != "producers"} == flow()
+    assert {target for source, target in drawn if source == "producers"} == unwritten
 
 
 def command_tree(group: TyperGroup, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
