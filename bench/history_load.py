@@ -88,7 +88,7 @@ def main(rows: int) -> int:
         here["stages"] = ours(said)
         sys.stdout.write(f"ours: {json.dumps(here)}\n")
         with psycopg.connect(**admin_parameters(settings) | {"dbname": settings.postgres.database}) as connection:
-            connection.execute(f"CREATE SCHEMA {SCHEMA}")  # type: ignore[arg-type]  # a constant
+            connection.execute(f"CREATE SCHEMA {SCHEMA}")
         before, said = timed([sys.executable, "-m", "bench.origin_batch", str(folder)], environment)
         before["stages"] = json.loads(said.splitlines()[-1])
         sys.stdout.write(f"the design before: {json.dumps(before)}\n")

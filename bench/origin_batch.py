@@ -17,15 +17,11 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from bench.jdbc import driver, options
 from fraud_domain.settings import Settings
-from medallion_services.database.prepare import ADMIN
-from medallion_services.embedded.ivy import Coordinate, retrieve
-from medallion_services.embedded.jars import spark_jars
-from medallion_services.embedded.java import find_java
 
-JDBC = Coordinate("org.postgresql", "postgresql", "42.7.7")
 SCHEMA = "origin"
-_CONNECTIONS, _BATCH = 8, 10_000
+_CONNECTIONS = 8
 _RISKY_MCC = ("5732", "5944", "7995")
 
 
@@ -33,8 +29,9 @@ class Origin:
     """The jobs on one folder of files."""
 
     def __init__(self, spark: SparkSession, settings: Settings, files: Path) -> None:
-        self._spark, self._settings, self._files = spark, settings, files
+        self._spark, self._files = spark, files
         self._lake = settings.data_dir / "origin"
+        self._to_database = options(settings)
 
     def bronze(self) -> None:
         """JSON with an inferred schema, partitioned by day."""
@@ -122,17 +119,8 @@ class Origin:
             self._to_table(self._read(f"gold/{name}"), f"batch_{name}")
 
     def _to_table(self, rows: DataFrame, name: str) -> None:
-        server = self._settings
-        options = {
-            "url": f"jdbc:postgresql://{server.postgres_host}:{server.postgres.port}/{server.postgres.database}",
-            "dbtable": f"{SCHEMA}.{name}",
-            "user": ADMIN,
-            "password": server.secret(ADMIN),
-            "driver": "org.postgresql.Driver",
-            "batchsize": str(_BATCH),
-            "truncate": "true",
-        }
-        rows.repartition(_CONNECTIONS).write.format("jdbc").options(**options).mode("overwrite").save()
+        spread = rows.repartition(_CONNECTIONS)
+        self._to_database(spread, f"{SCHEMA}.{name}").option("truncate", "true").mode("overwrite").save()
 
     def _read(self, name: str) -> DataFrame:
         return self._spark.read.parquet(str(self._lake / name))
@@ -157,13 +145,7 @@ def _sums(scored: DataFrame, *by: str) -> DataFrame:
 def main(files: Path) -> int:
     """Run the four jobs, each once, in one session."""
     settings = Settings()
-    scratch = settings.data_dir / "jdbc"
-    found = retrieve(
-        [JDBC], scratch, java=find_java(settings), cache=scratch / "ivy", transitive=False,
-        ivy_settings=settings.ivy_settings,
-    )  # fmt: skip
-    jars = ",".join(map(str, (*spark_jars(settings), found[JDBC])))
-    spark = SparkSession.builder.appName("origin").config("spark.jars", jars).getOrCreate()
+    spark = SparkSession.builder.appName("origin").config("spark.jars", driver(settings)).getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     origin = Origin(spark, settings, files)
     jobs: tuple[Callable[[], None], ...] = (origin.bronze, origin.silver, origin.gold, origin.postgres)

@@ -65,7 +65,7 @@ def measure(settings: Settings) -> dict[str, float]:
         for query in queries:
             query.processAllAvailable()
     seconds = time.monotonic() - started
-    executors = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1  # type: ignore[union-attr]
+    executors = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
     for query in queries:
         query.stop()
     session.stop()
