@@ -150,8 +150,7 @@ def main() -> int:
         here.traffic.send(3600)
         here.traffic.probe(3)
         here.start_drivers()
-        here.lake.wait_running()
-        here.settle()
+        here.settle(900)
         for driver in (here.lake, here.alerts):
             driver.stop()
         keep(here, target)
