@@ -1,4 +1,4 @@
-"""One Spark session for all tests that need one, configured by the same generated files as the product."""
+"""What every test run needs: ordinary signals, and one Spark session configured by the product's generated files."""
 
 import os
 from collections.abc import Iterator
@@ -8,10 +8,16 @@ import pytest
 from pyspark.sql import SparkSession
 
 from fraud_domain.settings import Settings
+from medallion_assets_tests.signals import heed_signals
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.jars import fetch
 from medallion_services.embedded.java import find_java
 from medallion_services.embedded.spark_conf import write_spark_conf
+
+
+def pytest_configure() -> None:
+    """Before any test starts a process."""
+    heed_signals()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Processes are recognised without doubt, and exactly those meant are ended."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fraud_domain.settings import PROJECT_ROOT
 from medallion_services.embedded.environment import MARKER
 from medallion_services.embedded.processes import (
     ProcessId,
@@ -109,6 +111,28 @@ def test_child_has_a_session_of_its_own_and_no_input(tmp_path: Path, instance: s
     process = start("import os, sys; print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))", tmp_path, instance)
     process.wait(20)
     assert log_tail(tmp_path / "log") == "True ''"
+
+
+SPAWN_AFTER_A_DAGSTER_RUN = """
+import signal, subprocess, sys
+from medallion_assets_tests.signals import heed_signals
+heed_signals()
+signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Dagster does at the end of every run
+child = subprocess.Popen([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(300)"], stdout=-1)
+child.stdout.readline()
+child.terminate()
+try:
+    print(child.wait(5))
+finally:
+    child.kill()
+"""
+
+
+def test_run_in_the_background_of_a_script_starts_processes_that_heed_sigterm() -> None:
+    """Such a run ignores SIGINT, and Dagster would have it and all that it starts ignore SIGTERM, too."""
+    script = f"{shlex.join([sys.executable, '-c', SPAWN_AFTER_A_DAGSTER_RUN])} & wait $!"
+    ran = subprocess.run(["/bin/sh", "-c", script], cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.stdout == f"{-signal.SIGTERM}\n", ran.stderr
 
 
 def test_grown_log_is_rotated(tmp_path: Path) -> None:
