@@ -43,9 +43,9 @@ check: .venv/.synced  ## Lint, types, architecture, dependencies, spelling, secr
 	$(RUN) lint-imports
 	$(RUN) deptry .
 	$(RUN) codespell
-	git ls-files -z | xargs -0 $(RUN) detect-secrets-hook $(NO_SECRETS)
+	git ls-files -z | xargs -0 -n 330 -P 2 $(RUN) detect-secrets-hook $(NO_SECRETS)
 	$(RUN) zizmor --offline --quiet .github
-	$(RUN) pytest medallion_assets_tests/unit
+	$(RUN) pytest -m 'not slow' -n logical --maxprocesses 4 --dist worksteal medallion_assets_tests/unit
 
 format: .venv/.synced  ## Format the code and fix what lint can fix
 	$(RUN) ruff check --fix .

@@ -258,7 +258,8 @@ def test_oracle_has_a_line_for_every_emission(tmp_path: Path, noisy: list[Emissi
 
 
 RULES = RuleSettings()
-ENGINES = {subject: Engine(load_catalogue(RULES.directory), RULES, subject) for subject in Subject}
+CATALOGUE = load_catalogue(RULES.directory)
+ENGINES = {subject: Engine(CATALOGUE, RULES, subject) for subject in Subject}
 FITTING = {
     "card_testing": {"card_testing", "cnp_takeover"},
     "stolen_card_spree": {"stolen_card"},

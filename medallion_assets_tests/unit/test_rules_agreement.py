@@ -274,14 +274,24 @@ def oracle_on_arrivals(oracle: ReferenceEvaluator, arrivals: list[Arrival]) -> l
     return decisions
 
 
-@pytest.mark.parametrize("subject", Subject)
-def test_every_subject_is_judged_alike_with_labels_and_account_events(subject: Subject) -> None:
+OTHERS = [subject for subject in Subject if subject is not Subject.CUSTOMER]
+
+
+@pytest.mark.parametrize(
+    ("subject", "rounds"),
+    [
+        (Subject.CUSTOMER, 100),
+        *((subject, 25) for subject in OTHERS),
+        *(pytest.param(subject, 100, marks=pytest.mark.slow) for subject in OTHERS),
+    ],
+)
+def test_every_subject_is_judged_alike_with_labels_and_account_events(subject: Subject, rounds: int) -> None:
     rng = random.Random(20_261_124)
     key = None if subject is Subject.CUSTOMER else Key(subject.value)
     catalogues = (SHIPPED, laboratory("noisy_or", key))
     pairs = [(Engine(c, UNBOUNDED, subject), ReferenceEvaluator(c, UNBOUNDED, subject)) for c in catalogues]
     hit: set[str] = set()
-    for _ in range(100):
+    for _ in range(rounds):
         arrivals = random_arrivals(rng, subject)
         for engine, oracle in pairs:
             decisions = engine_on_arrivals(engine, arrivals, rng.randrange(len(arrivals)))
@@ -406,12 +416,13 @@ def random_history(rng: random.Random) -> list[Event]:
     return events
 
 
-def test_evaluators_agree_where_every_laboratory_rule_hits_and_abstains() -> None:
+@pytest.mark.parametrize("rounds", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_evaluators_agree_where_every_laboratory_rule_hits_and_abstains(rounds: int) -> None:
     """Agreement says something about a rule only if the histories make it hit."""
     rng = random.Random(20_260_101)
     hit: set[str] = set()
     abstained: set[str] = set()
-    for _ in range(200):
+    for _ in range(rounds):
         events = random_history(rng)
         for name in ("noisy_or", "shipped"):
             decisions = run_engine(ENGINES[name], events)
