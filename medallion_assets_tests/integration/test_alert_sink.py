@@ -1,14 +1,18 @@
 """The alert sink on a real PostgreSQL: once in effect, fenced, and a witness against batches that change."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 
 from fraud_domain.settings import Settings
 from medallion_assets_tests.pipeline import database, take_lease
 from medallion_services.embedded.throwaway import own_database
+from spark_jobs import alert_sink
 from spark_jobs.alert_sink import AlertSink, ReplayDiffersError, open_sink
+from spark_jobs.failpoints import Failpoint
 from spark_jobs.lake import Batch
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
 
@@ -63,6 +67,41 @@ def counts(settings: Settings) -> tuple[int, int, int]:
     return row["a"], row["o"], row["l"]
 
 
+def kill_connections(settings: Settings) -> int:
+    """What a restart of the database does to the sink; returns how many connections it had."""
+    with database(settings, "fraud_writer") as connection:
+        rows = connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'medallion-alerts'"
+        ).fetchall()
+    return len(rows)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that the sink would have made."""
+    made: list[float] = []
+    monkeypatch.setattr(alert_sink, "time", SimpleNamespace(sleep=made.append))
+    return made
+
+
+@pytest.fixture
+def points(monkeypatch: pytest.MonkeyPatch) -> list[Failpoint]:
+    """Where the sink came to."""
+    return reach(monkeypatch, lambda point: None)
+
+
+def reach(monkeypatch: pytest.MonkeyPatch, then: Callable[[Failpoint], object]) -> list[Failpoint]:
+    """Do something at every failpoint; returns the list of those that were reached."""
+    found: list[Failpoint] = []
+
+    def reached(point: Failpoint) -> None:
+        found.append(point)
+        then(point)
+
+    monkeypatch.setattr(alert_sink, "reached", reached)
+    return found
+
+
 def test_replayed_batch_writes_no_second_alert(server: Settings, sink: AlertSink) -> None:
     batch = Batch("alerts", "replay", 7)
     before = counts(server)
@@ -75,7 +114,7 @@ def test_replay_with_other_alerts_is_an_error_and_writes_nothing(server: Setting
     batch = Batch("alerts", "differs", 1)
     sink.commit(batch, [alert(11)])
     before = counts(server)
-    with pytest.raises(ReplayDiffersError, match="batch 1 of 'alerts'"):
+    with pytest.raises(ReplayDiffersError, match=r"batch 1 of 'alerts' \(generation differs\) was committed"):
         sink.commit(batch, [alert(11, score=64.0)])
     assert counts(server) == before
 
@@ -109,12 +148,106 @@ def test_second_lease_is_refused_by_name_and_frees_with_the_first(server: Settin
 
 
 def test_a_batch_half_refused_by_the_database_leaves_nothing(server: Settings, sink: AlertSink) -> None:
-    import psycopg
-
     before = counts(server)
     with pytest.raises(psycopg.errors.CheckViolation):
         sink.commit(Batch("alerts", "half", 0), [alert(41), alert(42, currency="reais")])
     assert counts(server) == before
+
+
+def test_sink_stops_where_faults_are_put_and_a_replay_comes_to_the_first_only(
+    sink: AlertSink, points: list[Failpoint]
+) -> None:
+    batch = Batch("alerts", "points", 0)
+    sink.commit(batch, [alert(51)])
+    way = [Failpoint.BEFORE_ALERT_COMMIT, Failpoint.IN_ALERT_TRANSACTION, Failpoint.AFTER_ALERT_COMMIT]
+    assert points == way
+    sink.commit(batch, [alert(51)])
+    assert points == [*way, Failpoint.BEFORE_ALERT_COMMIT]
+
+
+def test_one_connection_takes_batch_after_batch_and_keeps_nothing_of_them(server: Settings, sink: AlertSink) -> None:
+    for number in (0, 1, 2):
+        assert sink.commit(Batch("alerts", "many", number), [alert(61 + number)]) == 1
+    assert [sink.commit(Batch("alerts", "many", number), [alert(61 + number)]) for number in (2, 1, 0)] == [0, 0, 0]
+    with sink.pool.connection() as connection:
+        assert connection.execute("SELECT count(*) FROM staged_alerts").fetchone() == (0,)
+    before = counts(server)
+    assert sink.commit(Batch("alerts", "many", 3), []) == 0
+    assert counts(server) == before, "a batch without alerts is no business of the database"
+
+
+def test_connection_that_broke_between_batches_is_replaced_unnoticed(
+    server: Settings, sink: AlertSink, pauses: list[float]
+) -> None:
+    assert sink.commit(Batch("alerts", "idle", 0), [alert(71)]) == 1
+    assert kill_connections(server)
+    assert sink.commit(Batch("alerts", "idle", 1), [alert(72)]) == 1
+    assert pauses == []
+
+
+@pytest.mark.parametrize("failures", [1, 8])
+def test_database_that_goes_away_within_a_transaction_is_waited_out(
+    server: Settings, sink: AlertSink, pauses: list[float], monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    def break_off(point: Failpoint) -> None:
+        if point is Failpoint.IN_ALERT_TRANSACTION and seen.count(point) <= failures:
+            kill_connections(server)
+
+    seen = reach(monkeypatch, break_off)
+    before = counts(server)
+    assert sink.commit(Batch("alerts", f"away-{failures}", 0), [alert(80 + failures)]) == 1
+    assert counts(server) == (before[0] + 1, before[1] + 1, before[2] + 1)
+    assert len(pauses) == failures
+
+
+def test_database_that_stays_away_is_given_up_after_the_time_that_is_promised(
+    server: Settings, sink: AlertSink, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """331 s, of which nine times 30 s are the pool's; the page on faults and the stream's own limits rest on it."""
+    reach(monkeypatch, lambda point: point is Failpoint.IN_ALERT_TRANSACTION and kill_connections(server))
+    before = counts(server)
+    with pytest.raises(psycopg.OperationalError):
+        sink.commit(Batch("alerts", "gone", 0), [alert(91)])
+    assert counts(server) == before
+    assert pauses == sorted(pauses)
+    assert round(sum(pauses) + 9 * sink.pool.timeout) == 331
+
+
+@pytest.fixture
+def routes(server: Settings) -> Iterator[None]:
+    """Routes beside the desk's own; it is switched off."""
+    with database(server, "fraud_owner") as connection:
+        connection.execute("UPDATE fraud.notification_route SET enabled = false")
+        connection.execute(
+            "INSERT INTO fraud.notification_route (channel, recipient, min_score, enabled)"
+            " VALUES ('email', 'from 63.5', 63.5, true), ('email', 'from 63.6', 63.6, true), ('email', 'off', 0, false)"
+        )
+        yield
+        connection.execute("DELETE FROM fraud.notification_route WHERE channel = 'email'")
+        connection.execute("UPDATE fraud.notification_route SET enabled = true")
+
+
+def test_each_route_that_is_on_hears_of_alerts_from_its_score(server: Settings, sink: AlertSink, routes: None) -> None:
+    alerts = [alert(101, score=63.4), alert(102, score=63.5), alert(103, score=63.6)]
+    assert sink.commit(Batch("alerts", "routes", 0), alerts) == 3
+    with database(server) as connection:
+        rows = connection.execute(
+            "SELECT alert_id, channel, recipient FROM fraud.outbox WHERE alert_id IN ('a101', 'a102', 'a103')"
+            " ORDER BY alert_id, recipient"
+        ).fetchall()
+    assert [tuple(row.values()) for row in rows] == [
+        ("a102", "email", "from 63.5"),
+        ("a103", "email", "from 63.5"),
+        ("a103", "email", "from 63.6"),
+    ]
+
+
+def test_whoever_listens_hears_how_many_alerts_are_new(server: Settings, sink: AlertSink) -> None:
+    sink.commit(Batch("alerts", "heard", 0), [alert(111)])
+    with database(server) as connection:
+        connection.execute("LISTEN fraud_alerts")
+        sink.commit(Batch("alerts", "heard", 1), [alert(111), alert(112), alert(113)])
+        assert [each.payload for each in connection.notifies(timeout=5, stop_after=1)] == ["2"]
 
 
 @pytest.mark.parametrize(
@@ -131,8 +264,6 @@ def test_a_batch_half_refused_by_the_database_leaves_nothing(server: Settings, s
     ],
 )
 def test_roles_may_do_no_more_than_they_need(server: Settings, role: str, statement: str) -> None:
-    import psycopg
-
     with (
         database(server, role) as connection,
         pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)),
