@@ -6,6 +6,7 @@ from files before the topic, each in the order of its positions.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +14,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
-from fraud_domain.rules import ORIGIN_FIELDS, Decision, Origin, Subject
-from fraud_domain.rules.sorted import Arrival, judge_sorted
+from fraud_domain.rules import ORIGIN_FIELDS, Decision, Engine, Origin, Subject
+from fraud_domain.rules.sorted import Arrival, histories_sorted, judge_sorted
 from fraud_domain.tables import DECISION_COLUMNS
 from fraud_domain.topics import TRANSACTIONS
 from spark_jobs.decisions import CARRIED, Limits, decision_values, engine_of
@@ -23,7 +24,14 @@ from spark_jobs.schemas import columns_schema
 
 _POSITION = ("topic", "partition", "offset")
 _ARRIVED = "kafka_timestamp"
-_ROWS_PER_BATCH = 20_000
+_ROWS_PER_BATCH, _HISTORIES_PER_BATCH = 20_000, 100
+HISTORY_SCHEMA = t.StructType(
+    [
+        t.StructField("subject_kind", t.StringType(), False),
+        t.StructField("subject", t.StringType(), False),
+        t.StructField("history", t.BinaryType(), False),
+    ]
+)
 
 
 def decide_history(
@@ -44,22 +52,7 @@ def decide_history(
         subject: whom to judge. About others than customers only hits are given, as live.
         partitions: how many tasks share the work; each subject is judged by one.
     """
-    engine = engine_of(rules, limits, subject)
-    carried = {*engine.inputs, *CARRIED, *_POSITION} - {"event_time", _ARRIVED}
-    rows = transactions.where(F.col(subject.field).isNotNull()).select(
-        F.col(subject.field).alias("_key"),
-        F.lit(Origin.TRANSACTIONS.value).alias("_origin"),
-        (F.col("topic") == TRANSACTIONS).alias("_live"),
-        F.unix_micros("event_time").alias("event_time"),
-        F.unix_micros(_ARRIVED).alias(_ARRIVED),
-        *sorted(carried),
-    )
-    for origin in engine.origins:
-        if origin in notes and subject.field in notes[origin].columns:
-            rows = rows.unionByName(_note_rows(notes[origin], origin, subject), allowMissingColumns=True)
-    ordered = rows.repartition(partitions, "_key").sortWithinPartitions(
-        "_key", F.col("_origin") == Origin.TRANSACTIONS.value, "_live", *_POSITION
-    )
+    ordered = _in_order(transactions, notes, engine_of(rules, limits, subject), partitions)
     schema = t.StructType(
         [*columns_schema(DECISION_COLUMNS).fields, t.StructField("event_date", t.DateType(), nullable=False)]
     )
@@ -72,6 +65,44 @@ def decide_history(
         yield from _record_batches(decided)
 
     return ordered.mapInArrow(judge, schema)
+
+
+def remember_history(
+    transactions: DataFrame, rules: RuleSet, limits: Limits, subject: Subject, partitions: int
+) -> DataFrame:
+    """What the alert lane would know of each subject after these transactions: `HISTORY_SCHEMA`, a row a subject."""
+    ordered = _in_order(transactions, {}, engine_of(rules, limits, subject), partitions)
+
+    def remember(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        left = histories_sorted(engine_of(rules, limits, subject), _arrivals(batches))
+        while some := list(islice(left, _HISTORIES_PER_BATCH)):
+            names = [name for name, _ in some]
+            blobs = pa.array([history.dump() for _, history in some], pa.binary())
+            yield pa.RecordBatch.from_arrays(
+                [pa.array([subject.value] * len(some)), pa.array(names), blobs], HISTORY_SCHEMA.names
+            )
+
+    return ordered.mapInArrow(remember, HISTORY_SCHEMA)
+
+
+def _in_order(transactions: DataFrame, notes: dict[Origin, DataFrame], engine: Engine, partitions: int) -> DataFrame:
+    """Rows for the engine, each subject's together and as they arrived."""
+    subject = engine.subject
+    carried = {*engine.inputs, *CARRIED, *_POSITION} - {"event_time", _ARRIVED}
+    rows = transactions.where(F.col(subject.field).isNotNull()).select(
+        F.col(subject.field).alias("_key"),
+        F.lit(Origin.TRANSACTIONS.value).alias("_origin"),
+        (F.col("topic") == TRANSACTIONS).alias("_live"),
+        F.unix_micros("event_time").alias("event_time"),
+        F.unix_micros(_ARRIVED).alias(_ARRIVED),
+        *sorted(carried),
+    )
+    for origin in engine.origins:
+        if origin in notes and subject.field in notes[origin].columns:
+            rows = rows.unionByName(_note_rows(notes[origin], origin, subject), allowMissingColumns=True)
+    return rows.repartition(partitions, "_key").sortWithinPartitions(
+        "_key", F.col("_origin") == Origin.TRANSACTIONS.value, "_live", *_POSITION
+    )
 
 
 def _note_rows(notes: DataFrame, origin: Origin, subject: Subject) -> DataFrame:

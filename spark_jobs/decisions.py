@@ -126,6 +126,10 @@ class DecideSubject(StatefulProcessor):
         self._acceptance = Acceptance(self._limits.future_tolerance_us)
         self._history = handle.getValueState("history", _STATE)
 
+    def handleInitialState(self, key: Any, initialState: Any, timerValues: Any) -> None:
+        """Begin with what files told of a subject (`batch_decisions.HISTORY_SCHEMA`)."""
+        self._history.update((initialState.history,))
+
     def handleInputRows(  # type: ignore[override]  # declared for pandas and Row at once; this operator runs on Row
         self, key: Any, rows: Iterator[Row], timerValues: Any
     ) -> Iterator[Row]:
@@ -167,14 +171,17 @@ def _arrival(row: Row) -> tuple[bool, str, int, int]:
     return row.topic == TRANSACTIONS, row.topic, row.partition, row.offset
 
 
-def decide_customers(messages: DataFrame, rules: RuleSet, limits: Limits) -> DataFrame:
-    """Messages to (customer_id, alert, decision as JSON) about customers, one for each accepted transaction."""
+def decide_customers(messages: DataFrame, rules: RuleSet, limits: Limits, seed: DataFrame | None = None) -> DataFrame:
+    """Messages to (customer_id, alert, decision as JSON) about customers, one for each accepted transaction.
+
+    `seed` is what a new checkpoint begins with (`seeding.py`).
+    """
     customer = F.get_json_object(F.col("value").cast("string"), "$.customer_id")
     keyed = _narrow(messages, F.lit(Subject.CUSTOMER.value).alias("subject_kind"), customer.alias("subject"))
-    return _decide(keyed.where(F.col("subject").isNotNull()), rules, limits)
+    return _decide(keyed.where(F.col("subject").isNotNull()), rules, limits, seed)
 
 
-def decide_others(messages: DataFrame, rules: RuleSet, limits: Limits) -> DataFrame:
+def decide_others(messages: DataFrame, rules: RuleSet, limits: Limits, seed: DataFrame | None = None) -> DataFrame:
     """Messages to decisions about the merchants, devices, terminals and addresses they name, where a rule hit."""
     others = [subject for subject in Subject if subject is not Subject.CUSTOMER]
     schema = t.StructType([t.StructField(subject.field, t.StringType()) for subject in others])
@@ -182,7 +189,7 @@ def decide_others(messages: DataFrame, rules: RuleSet, limits: Limits) -> DataFr
     pairs = F.array(*(F.struct(F.lit(s.value).alias("kind"), F.col(f"_n.{s.field}").alias("id")) for s in others))
     exploded = messages.withColumn("_n", named).withColumn("_s", F.explode(pairs))
     keyed = _narrow(exploded, F.col("_s.kind").alias("subject_kind"), F.col("_s.id").alias("subject"))
-    return _decide(keyed.where(F.col("subject").isNotNull()), rules, limits)
+    return _decide(keyed.where(F.col("subject").isNotNull()), rules, limits, seed)
 
 
 def _narrow(messages: DataFrame, *key: Column) -> DataFrame:
@@ -190,6 +197,8 @@ def _narrow(messages: DataFrame, *key: Column) -> DataFrame:
     return messages.select(*key, "value", "topic", "partition", "offset", time)
 
 
-def _decide(keyed: DataFrame, rules: RuleSet, limits: Limits) -> DataFrame:
-    grouped = keyed.groupBy("subject_kind", "subject")
-    return grouped.transformWithState(DecideSubject(rules, limits), _OUTPUT, "append", "None")
+def _decide(keyed: DataFrame, rules: RuleSet, limits: Limits, seed: DataFrame | None) -> DataFrame:
+    key = ("subject_kind", "subject")
+    begin = None if seed is None else seed.groupBy(*key)
+    processor = DecideSubject(rules, limits)
+    return keyed.groupBy(*key).transformWithState(processor, _OUTPUT, "append", "None", initialState=begin)

@@ -74,6 +74,12 @@ def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
     return path
 
 
+def is_there(spark: SparkSession, lake_root: str, spec: TableSpec) -> bool:
+    """Whether the table was ever made."""
+    path = location(lake_root, spec)
+    return DeltaTable.isDeltaTable(spark, path) if "://" in path else DeltaLog.is_deltatable(path)
+
+
 def has_rows(spark: SparkSession, lake_root: str, spec: TableSpec) -> bool:
     """Whether anything was ever written to the table."""
     path = location(lake_root, spec)

@@ -23,13 +23,15 @@ from spark_jobs.decision_log import DecisionLog
 from spark_jobs.decisions import Limits, decide_customers, decide_others
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import Batch, current_generation
+from spark_jobs.moved_checkpoint import follow_move
 from spark_jobs.rebase import Rebase, begun, rebase_of
 from spark_jobs.rule_sets import RuleBook, RuleSet
-from spark_jobs.runtime import main
+from spark_jobs.runtime import main, say
+from spark_jobs.seeding import loaded_transactions, seed_of
 from spark_jobs.sources import checkpoint_path, generation_of, kafka_stream, triggered
 
 ALERTS = stream("alerts")
-Decide = Callable[[DataFrame, RuleSet, Limits], DataFrame]
+Decide = Callable[[DataFrame, RuleSet, Limits, DataFrame | None], DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,19 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     for lane in LANES:
         checkpoint = checkpoint_path(settings, ALERTS.name, lane.query)
         book = RuleBook(sink.pool, lane.ledger, settings.run_dir / "rules")
+        if follow_move(checkpoint):
+            say(f"{lane.ledger}: its checkpoint was moved here, and goes on here")
         generation = generation_of(spark, checkpoint)
         rebase = rebase_of(settings, ALERTS, lane.query, generation)
         rules = book.open(spark, generation)
+        seed = None
+        if generation is None:
+            loaded, partitions = loaded_transactions(spark, settings), settings.spark.shuffle_partitions
+            seed = seed_of(loaded, rules, limits, lane.query == "decide", partitions)
         offsets = settings.streams.alert_max_offsets_per_trigger
         messages = kafka_stream(spark, settings, ",".join(lane.topics), offsets)
         writer = (
-            lane.decide(messages, rules, limits)
+            lane.decide(messages, rules, limits, seed)
             .writeStream.queryName(lane.ledger)
             .outputMode("append")
             .option("checkpointLocation", checkpoint)

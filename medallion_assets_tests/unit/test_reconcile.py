@@ -54,6 +54,11 @@ def lake(platform: Platform) -> Iterator[duckdb.DuckDBPyConnection]:
     late = {"customer_id": "c2", "event_time": NOW - timedelta(hours=1), "kafka_timestamp": NOW + timedelta(hours=1)}
     write(platform, "silver.account_events", late | {"event_id": "e"})
     decide(platform, "recomputed_decisions", "file", topic="history:a")
+    both(platform, "loaded", {"score": 20.0}, customer_id="c3")
+    both(platform, "seeded", {"score": 20.0}, customer_id="c4")
+    for customer, moment in (("c3", NOW + timedelta(hours=1)), ("c4", NOW - timedelta(hours=1))):
+        old = {"customer_id": customer, "topic": "history:a", "ingested_at": moment, "event_date": TODAY}
+        write(platform, "silver.transactions", old | {"transaction_id": f"old {customer}"})
     both(platform, "bug", {"score": 20.0})
     decide(platform, "fraud_decisions", "ghost")
     decide(platform, "recomputed_decisions", "undecided")
@@ -63,22 +68,23 @@ def lake(platform: Platform) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def test_each_difference_has_its_reason(lake: duckdb.DuckDBPyConnection) -> None:
-    told = {each.why: each.examples for each in differences(lake, TODAY)}
+    told = {each.why: each.examples for each in differences(lake, TODAY, NOW)}
     assert told == {
         "another rule set": ("rules",),
         "order of arrival between partitions": ("partitions",),
         "an account event came late": ("note",),
         "loaded from files: the stream never saw it": ("file",),
-        "unexplained: same input, other decision": ("bug",),
+        "history was loaded after the alert lane began": ("loaded",),
+        "unexplained: same input, other decision": ("bug", "seeded"),
         "unexplained: not in silver": ("ghost",),
         "unexplained: no live decision": ("undecided",),
     }
 
 
 def test_only_what_is_unexplained_fails_and_it_is_named(lake: duckdb.DuckDBPyConnection) -> None:
-    finding = reconciled(lake, TODAY)
+    finding = reconciled(lake, TODAY, NOW)
     assert not finding.passed
-    assert "1 unexplained: same input, other decision, such as bug" in finding.text
+    assert "2 unexplained: same input, other decision, such as bug, seeded" in finding.text
     assert "rules" not in finding.text.split("such as")[1]
     assert finding.figures["another rule set"] == 1
 
@@ -86,6 +92,6 @@ def test_only_what_is_unexplained_fails_and_it_is_named(lake: duckdb.DuckDBPyCon
 def test_explained_differences_pass(platform: Platform) -> None:
     both(platform, "rules", {"score": 20.0, "rule_set_version": "v2"})
     with lake_sql(platform) as connection:
-        finding = reconciled(connection, TODAY)
+        finding = reconciled(connection, TODAY, NOW)
     assert finding.passed
     assert finding.text.endswith("1 decisions made again: 1 another rule set")

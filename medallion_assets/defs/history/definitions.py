@@ -10,7 +10,7 @@ import dagster as dg
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import table
 from medallion_assets.defs.history.late_days import late_days_sensor
-from medallion_assets.defs.history.reconcile import reconciled
+from medallion_assets.defs.history.reconcile import lane_began, reconciled
 from medallion_assets.defs.quality.lake_sql import lake_sql
 from medallion_assets.platform import Platform
 from medallion_assets.specs import asset_key, table_asset
@@ -63,8 +63,8 @@ def definitions(settings: Settings) -> dg.Definitions:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         day = date.fromisoformat(context.partition_key)
         run_job(context, command(day))
-        with lake_sql(platform) as lake:
-            finding = reconciled(lake, day)
+        with lake_sql(platform) as lake, platform.database() as database:
+            finding = reconciled(lake, day, lane_began(database))
         yield dg.MaterializeResult(asset_key=key, metadata={**finding.figures, "finding": finding.text})
         yield finding.result(key, CHECK)
 

@@ -1,9 +1,11 @@
 """Live decisions against those made again from silver: every difference with its reason."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import duckdb
+import psycopg
+from psycopg.rows import DictRow
 
 from medallion_assets.defs.quality.finding import Finding
 from medallion_assets.defs.quality.lake_sql import rows
@@ -34,6 +36,10 @@ SELECT CASE
     WHEN live_rules <> again_rules THEN 'another rule set'
     WHEN subject_kind <> 'customer' THEN 'order of arrival between partitions'
     WHEN EXISTS (
+        SELECT 1 FROM silver.transactions t
+        WHERE t.customer_id = p.customer_id AND starts_with(t.topic, 'history:') AND t.ingested_at > $began
+    ) THEN 'history was loaded after the alert lane began'
+    WHEN EXISTS (
         SELECT 1 FROM silver.account_events e
         WHERE e.customer_id = p.customer_id AND e.event_time <= p.event_time AND e.kafka_timestamp > p.kafka_timestamp
     ) THEN 'an account event came late'
@@ -43,6 +49,14 @@ SELECT CASE
     count(*) AS number, list(transaction_id ORDER BY transaction_id)[:{_SHOWN}] AS examples
 FROM pairs p GROUP BY 1 ORDER BY 1
 """  # noqa: S608 - names from the tuple above
+
+
+_BEGAN = """
+SELECT committed_at FROM fraud.batch_ledger
+WHERE stream = 'alerts.decide' AND generation = (
+    SELECT generation FROM fraud.batch_ledger WHERE stream = 'alerts.decide' ORDER BY committed_at DESC LIMIT 1
+) ORDER BY batch_id LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +73,25 @@ class Difference:
         return not self.why.startswith(UNEXPLAINED)
 
 
-def differences(lake: duckdb.DuckDBPyConnection, day: date) -> list[Difference]:
-    """What differs between the live and the recomputed decisions of a day."""
-    found = lake.execute(_DIFFERENCES, {"day": day}).fetchall()
+def lane_began(database: psycopg.Connection[DictRow]) -> datetime | None:
+    """When the alert lane began the histories that it has now; None when it never did."""
+    row = database.execute(_BEGAN).fetchone()
+    return row["committed_at"] if row else None
+
+
+def differences(lake: duckdb.DuckDBPyConnection, day: date, began: datetime | None) -> list[Difference]:
+    """What differs between the live and the recomputed decisions of a day.
+
+    Args:
+        began: as by `lane_began`. What was loaded from files later is not in the histories of the live decisions.
+    """
+    found = lake.execute(_DIFFERENCES, {"day": day, "began": began}).fetchall()
     return [Difference(why, number, tuple(examples)) for why, number, examples in found]
 
 
-def reconciled(lake: duckdb.DuckDBPyConnection, day: date) -> Finding:
+def reconciled(lake: duckdb.DuckDBPyConnection, day: date, began: datetime | None) -> Finding:
     """Every live decision of the day is the one that the batch makes, or the difference has a known reason."""
-    found = differences(lake, day)
+    found = differences(lake, day, began)
     decided = int(rows(lake, "SELECT count(*) FROM gold.recomputed_decisions WHERE event_date = ?", day)[0][0])
     figures = {"decisions": decided, **{each.why: each.number for each in found}}
     wrong = [each for each in found if not each.explained]
