@@ -69,6 +69,7 @@ def fill_silver(settings: Settings) -> str:
     return day
 
 
+@pytest.mark.slow
 def test_asset_judges_a_day_of_the_lake_and_reports_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDALLION_DATA_DIR", str(tmp_path))
     day = fill_silver(Settings())

@@ -128,6 +128,7 @@ def test_backtest_agrees_with_the_oracle_and_with_plain_counting(
     assert overall["value"]["BRL"]["caught"] == pytest.approx(float(caught))
 
 
+@pytest.mark.slow
 def test_number_of_workers_changes_nothing(file: Path, report: Report) -> None:
     alone, together = report.sets[0], run(file, workers=2).sets[0]
     assert json.dumps(together) == json.dumps(alone)
@@ -139,6 +140,7 @@ def test_catalogue_beats_amount_and_velocity_on_the_generators_traffic(report: R
     assert ours["card_precision"] >= baseline["card_precision"]
 
 
+@pytest.mark.slow
 def test_window_is_counted_and_what_lies_before_is_only_looked_back_on(file: Path, report: Report) -> None:
     middle = (1_790_000_000 * 1_000_000 // DAY_US + DAYS // 2) * DAY_US
     early, late = run(file, until_us=middle), run(file, since_us=middle)
@@ -174,6 +176,7 @@ def test_page_needs_nothing_else_and_shows_both_sets(report: Report) -> None:
     assert all(rule["rule_id"] in html for rule in report.sets[0]["rules"])
 
 
+@pytest.mark.slow
 def test_command_prints_writes_and_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDALLION_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "200")

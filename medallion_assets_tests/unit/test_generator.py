@@ -70,6 +70,7 @@ def events(emissions: Iterable[Emission], kind: str = "event") -> list[Emission]
     return [e for e in emissions if e.topic == TRANSACTIONS and e.truth.kind == kind]
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_in_another_process(clean: list[Emission]) -> None:
     code = (
         "from medallion_assets_tests.unit import test_generator as t\n"
