@@ -151,6 +151,7 @@ def test_window_is_counted_and_what_lies_before_is_only_looked_back_on(file: Pat
         run(file, since_us=2**58)
 
 
+@pytest.mark.slow
 def test_duplicates_of_a_file_are_counted_once(file: Path, report: Report, tmp_path: Path) -> None:
     twice = tmp_path / "day.jsonl"
     twice.write_bytes(file.read_bytes() * 2)

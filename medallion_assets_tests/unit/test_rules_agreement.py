@@ -274,19 +274,10 @@ def oracle_on_arrivals(oracle: ReferenceEvaluator, arrivals: list[Arrival]) -> l
     return decisions
 
 
-OTHERS = [subject for subject in Subject if subject is not Subject.CUSTOMER]
-
-
-@pytest.mark.parametrize(
-    ("subject", "rounds"),
-    [
-        (Subject.CUSTOMER, 100),
-        *((subject, 25) for subject in OTHERS),
-        *(pytest.param(subject, 100, marks=pytest.mark.slow) for subject in OTHERS),
-    ],
-)
+@pytest.mark.parametrize("rounds", [25, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("subject", Subject)
 def test_every_subject_is_judged_alike_with_labels_and_account_events(subject: Subject, rounds: int) -> None:
-    rng = random.Random(20_261_124)
+    rng = random.Random(23)  # one of those whose first rounds make every rule hit
     key = None if subject is Subject.CUSTOMER else Key(subject.value)
     catalogues = (SHIPPED, laboratory("noisy_or", key))
     pairs = [(Engine(c, UNBOUNDED, subject), ReferenceEvaluator(c, UNBOUNDED, subject)) for c in catalogues]
