@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from statistics import mean
@@ -41,7 +42,9 @@ START = 1_790_000_000.0
 NOISY = Noise(duplicates=0.10, out_of_order=0.08, late=0.04, malformed=0.06)
 
 
+@lru_cache(maxsize=32)
 def world(seed: int = 7, customers: int = 200) -> World:
+    """It follows from its arguments and does not change, so tests share it."""
     return World(seed, customers, customers, KEY)
 
 
