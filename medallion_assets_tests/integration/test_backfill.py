@@ -14,7 +14,9 @@ from pyspark.sql import SparkSession
 
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import location, table
+from medallion_assets.defs.history.definitions import POOL
 from medallion_assets_tests.pipeline import lake_rows
+from medallion_assets_tests.running_stack import eventually
 from medallion_services.embedded import dagster_processes, postgres
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.java import Java
@@ -33,6 +35,7 @@ BLOCKED = DAYS[2]
 LAUNCH = """mutation($days: [String!]!) { launchPartitionBackfill(backfillParams: {
     assetSelection: [{path: ["gold", "recomputed_decisions"]}], partitionNames: $days
 }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+LIMITS = "{ instance { concurrencyLimits { concurrencyKey slotCount } } }"
 PROGRESS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
     status assetBackfillData { assetBackfillStatuses { ... on AssetPartitionsStatusCounts {
         numPartitionsTargeted numPartitionsInProgress numPartitionsMaterialized numPartitionsFailed
@@ -80,11 +83,24 @@ def ask(settings: Settings, query: str, **variables: object) -> Any:
     return found["data"]
 
 
+def most_at_once(settings: Settings) -> int:
+    """The most runs that ever ran together."""
+    query = "{ runsOrError { ... on Runs { results { startTime endTime } } } }"
+    runs: list[dict[str, float]] = ask(settings, query)["runsOrError"]["results"]
+    return max(sum(r["startTime"] <= each["startTime"] < r["endTime"] for r in runs) for each in runs)
+
+
+def limits(settings: Settings) -> Any:
+    """How many runs of each pool there may be at once."""
+    return ask(settings, LIMITS)["instance"]["concurrencyLimits"]
+
+
 def test_a_backfill_tells_its_progress_and_one_failed_day_stops_no_other(loaded: Settings) -> None:
     # A file where the day's directory should be: this day cannot be written, and no other day notices.
     directory = f"{location(loaded.lake_root, RECOMPUTED)}/event_date={BLOCKED}"
     with open(directory, "x", encoding="utf-8"):
         pass
+    eventually("the limit is known", lambda: {"concurrencyKey": POOL, "slotCount": 1} in limits(loaded), 120)
     launched = ask(loaded, LAUNCH, days=list(DAYS))["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
     seen: list[tuple[int, int, int]] = []
@@ -99,6 +115,7 @@ def test_a_backfill_tells_its_progress_and_one_failed_day_stops_no_other(loaded:
         if now not in seen:
             seen.append(now)
     assert seen[-1][1:] == (len(DAYS) - 1, 1)
+    assert most_at_once(loaded) == 1
     assert any(0 < materialized < len(DAYS) - 1 for _, materialized, _ in seen), "no progress was to be seen"
     days = {str(row["event_date"]) for row in lake_rows(loaded, RECOMPUTED.full_name, ["event_date"])}
     assert days == set(DAYS) - {BLOCKED}

@@ -17,6 +17,7 @@ from medallion_assets.specs import asset_key, table_asset
 
 RECOMPUTED = table("gold.recomputed_decisions")
 CHECK = "stream_equals_batch"
+POOL = "history"
 DAYS = dg.DailyPartitionsDefinition(start_date="2020-01-01")
 _MAX_SECONDS = 6 * 3600
 _HOUR = 2
@@ -55,7 +56,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         partitions_def=DAYS,
         op_tags={"dagster/priority": "-1"},
         # One at a time, however many days are asked for: each has a JVM of its own.
-        pool="history",
+        pool=POOL,
         retry_policy=dg.RetryPolicy(max_retries=1, delay=60),
     )
     def recomputed(
@@ -79,4 +80,4 @@ def definitions(settings: Settings) -> dg.Definitions:
     schedule = dg.build_schedule_from_partitioned_job(
         job, name="recompute_yesterday", hour_of_day=_HOUR, default_status=dg.DefaultScheduleStatus.RUNNING
     )
-    return dg.Definitions(assets=[recomputed], jobs=[job], schedules=[schedule], sensors=[late_days_sensor(job)])
+    return dg.Definitions(assets=[recomputed], jobs=[job], schedules=[schedule], sensors=[late_days_sensor(job, POOL)])

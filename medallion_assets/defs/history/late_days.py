@@ -26,8 +26,12 @@ def days_touched(lake: duckdb.DuckDBPyConnection, after: datetime, today: date) 
     return [(day, newest) for day, newest in rows(lake, _TOUCHED, after, today)]
 
 
-def late_days_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """Asks for a past day again when late rows arrived for it. Yesterday is asked for by its schedule as well."""
+def late_days_sensor(job: UnresolvedAssetJobDefinition, pool: str) -> dg.SensorDefinition:
+    """Asks for a past day again when late rows arrived for it. Yesterday is asked for by its schedule as well.
+
+    Its first tick also makes the pool of these runs known. Dagster limits a pool only from the second look at its queue
+    on: a backfill of many days on a new platform would start them all, and leave no room for a stream's run.
+    """
 
     @dg.sensor(
         name="recompute_late_days",
@@ -39,6 +43,7 @@ def late_days_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     def late_days(
         context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        context.instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
         after = datetime.fromisoformat(context.cursor) if context.cursor else datetime(1970, 1, 1, tzinfo=UTC)
         with lake_sql(platform) as lake:
             touched = days_touched(lake, after, datetime.now(UTC).date())
