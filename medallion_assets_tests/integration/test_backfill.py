@@ -26,7 +26,7 @@ from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 from spark_jobs.lake import ensure_table
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(2400)
 DEFINITIONS = "medallion_assets_tests.integration.history_definitions"
 RECOMPUTED = table("gold.recomputed_decisions")
 START = date(2026, 3, 1)
@@ -104,7 +104,7 @@ def test_a_backfill_tells_its_progress_and_one_failed_day_stops_no_other(loaded:
     launched = ask(loaded, LAUNCH, days=list(DAYS))["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
     seen: list[tuple[int, int, int]] = []
-    deadline = time.monotonic() + 1200
+    deadline = time.monotonic() + 1800
     while not seen or seen[-1][1] + seen[-1][2] < len(DAYS):
         assert time.monotonic() < deadline, seen
         time.sleep(2)
