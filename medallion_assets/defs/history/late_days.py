@@ -43,7 +43,10 @@ def late_days_sensor(job: UnresolvedAssetJobDefinition, pool: str) -> dg.SensorD
     def late_days(
         context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        context.instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
+        storage = context.instance.event_log_storage
+        # Only once: it would undo a limit that somebody has set.
+        if pool not in storage.get_concurrency_keys():
+            storage.initialize_concurrency_limit_to_default(pool)
         after = datetime.fromisoformat(context.cursor) if context.cursor else datetime(1970, 1, 1, tzinfo=UTC)
         with lake_sql(platform) as lake:
             touched = days_touched(lake, after, datetime.now(UTC).date())
