@@ -26,13 +26,12 @@ from medallion_assets_tests.running_stack import (
     alerts,
     answers,
     assert_alerts_are_exact,
-    driven_anew,
     eventually,
     graphql,
     up,
 )
 from medallion_services.embedded.environment import instance_id, stack_environment
-from medallion_services.embedded.processes import marked, signal_all
+from medallion_services.embedded.processes import marked
 from medallion_services.embedded.throwaway import fresh_settings
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
@@ -195,48 +194,3 @@ def test_stopped_on_purpose_stays_stopped_until_started(stack: Stack) -> None:
     assert stack.drivers()["alerts"][1] == "stopped", "the guard started it although it is wanted stopped"
     assert stack.command("streams", "start", "alerts").returncode == 0
     eventually("the guard started it again", stack.all_running, 180)
-
-
-@pytest.mark.timeout(2000)
-def test_it_goes_on_after_a_stop_from_a_backup_and_after_kill_of_everything() -> None:
-    """Own stack: up, traffic, stop; up from a backup elsewhere, traffic, kill -9 of all; up: one set of alerts."""
-    with fresh_settings() as first, fresh_settings() as elsewhere:
-        world = World(SEED + 1, CUSTOMERS, CUSTOMERS, first.token_key())
-        timeline = Timeline(world, Plan(1, SEED, fraud_share=0.5, run_id="again"))
-        made = Stack(first, timeline)
-        with up(first):
-            eventually("streams run", lambda: answers(made.all_running), 600)
-            made.send(1800)
-            eventually(
-                "some alerts are there", lambda: made.one("SELECT count(*) AS n FROM fraud.alerts")["n"] > 0, 120
-            )
-        assert not marked(instance_id(first))
-        settings = restored(first, elsewhere)
-        made = Stack(settings, timeline, made.judged_until)
-        with up(settings):
-            eventually("streams run again", lambda: answers(lambda: made.all_running() and driven_anew(made)), 600)
-            made.send(900)
-            assert_alerts_are_exact(made)
-            made.send(900)
-            killed = marked(instance_id(settings))
-            signal_all(killed, signal.SIGKILL)
-        assert len(killed) > 10
-        with up(settings):
-            took = eventually("streams run", lambda: answers(lambda: made.all_running() and driven_anew(made)), 600)
-            print(f"all streams running {took:.0f} s after `medallion up`, {len(killed)} processes killed before")  # noqa: T201 - a figure
-            made.send(900)
-            assert_alerts_are_exact(made)
-
-
-def restored(from_: Settings, to: Settings) -> Settings:
-    """What docs/backup.md says: the data directory of a stopped platform, packed, lost, and unpacked elsewhere."""
-    packed = to.data_dir.with_suffix(".tar")
-    try:
-        subprocess.run(["tar", "-cpf", packed, "-C", from_.data_dir, "."], check=True)
-        shutil.rmtree(from_.data_dir)
-        shutil.rmtree(to.data_dir)
-        to.data_dir.mkdir(mode=0o711)
-        subprocess.run(["tar", "-xpf", packed, "-C", to.data_dir], check=True)
-    finally:
-        packed.unlink(missing_ok=True)
-    return Settings.model_validate(from_.model_dump() | {"data_dir": to.data_dir})
