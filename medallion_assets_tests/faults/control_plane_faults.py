@@ -5,11 +5,12 @@ import signal
 
 import psutil
 
+from fraud_domain.settings import Settings
 from medallion_assets_tests.faults.fault import Elsewhere
-from medallion_assets_tests.running_stack import Stack, answers, assert_alerts_are_exact, eventually, up
+from medallion_assets_tests.running_stack import Stack, answers, assert_alerts_are_exact, driven_anew, eventually, up
 from medallion_services.embedded.environment import instance_id
 from medallion_services.embedded.owner import read_state
-from medallion_services.embedded.processes import marked
+from medallion_services.embedded.processes import marked, signal_all
 from medallion_services.embedded.throwaway import fresh_settings
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
@@ -71,11 +72,40 @@ def _component_killed(stack: Stack, name: str) -> str:
     return f"{name} killed: started again after {took:.0f} s"
 
 
+def everything_killed(seed: int) -> str:
+    """SIGKILL to every process of the platform at once, in the middle of traffic; then `medallion up` and no hand."""
+    with fresh_settings() as fresh:
+        # One partition: then the log alone decides also about merchants and devices, whatever the batches were.
+        settings = Settings.model_validate(fresh.model_dump() | {"kafka": fresh.kafka.model_dump() | {"partitions": 1}})
+        world = World(seed, _CUSTOMERS, _CUSTOMERS, settings.token_key())
+        stack = Stack(settings, Timeline(world, Plan(1, seed, fraud_share=0.5, run_id="all")))
+        with up(settings):
+            eventually("the streams run", lambda: answers(stack.all_running), _PATIENCE)
+            stack.send(1800)
+            killed = marked(instance_id(settings))
+            signal_all(killed, signal.SIGKILL)
+        with up(settings):
+            took = eventually("the streams run", lambda: answers(lambda: _run_anew(stack)), 2 * _PATIENCE)
+            stack.send(600)
+            assert_alerts_are_exact(stack, _PATIENCE)
+    return f"{len(killed)} processes killed; all streams run {took:.0f} s after `medallion up`"
+
+
+def _run_anew(stack: Stack) -> bool:
+    return stack.all_running() and driven_anew(stack)
+
+
 FAULTS = (
     Elsewhere(
         "D4",
         "The run that owns a driver, Dagster's daemon and its code server killed",
         "An orphaned driver stops itself; the guard starts another; alerts are exact",
         control_plane_killed,
+    ),
+    Elsewhere(
+        "D8",
+        "Every process of the platform killed at once, then `medallion up`",
+        "The streams run again without a hand; alerts are exact",
+        everything_killed,
     ),
 )
