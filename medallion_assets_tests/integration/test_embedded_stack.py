@@ -5,9 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.topics import TOPICS, TRANSACTIONS
+from medallion_assets_tests.watching import eventually, watched
 from medallion_services.embedded import kafka_topics, probes, up
 from medallion_services.embedded.environment import instance_id, stack_environment
 from medallion_services.embedded.owner import OwnerState, ownership, read_state
@@ -33,27 +31,6 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="about running as root")
 def connect(settings: Settings, role: str = "fraud_reader", **more: Any) -> psycopg.Connection[Any]:
     parameters: dict[str, Any] = {**settings.postgres_parameters(role), "connect_timeout": 5, **more}
     return psycopg.connect(**parameters)
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-@contextmanager
-def watched(supervisor: Supervisor) -> Iterator[None]:
-    import threading
-
-    thread = threading.Thread(target=supervisor.watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        supervisor.stop_event.set()
-        thread.join()
-        supervisor.stop_event.clear()
 
 
 def server_pid(port: int) -> int:

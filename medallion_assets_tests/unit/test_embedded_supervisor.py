@@ -4,14 +4,13 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from medallion_assets_tests.watching import eventually, watched
 from medallion_services.embedded.component import Component
 from medallion_services.embedded.owner import ComponentState
 from medallion_services.embedded.ports import PortClaim, free_ports
@@ -64,25 +63,6 @@ def component(tmp_path: Path, name: str, code: str = READY, **more: Any) -> Comp
     )
 
 
-@contextmanager
-def watched(supervisor: Supervisor) -> Iterator[None]:
-    supervisor.start()
-    thread = threading.Thread(target=supervisor.watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        supervisor.stop_event.set()
-        thread.join()
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def notes() -> Notes:
     return Notes()
@@ -133,6 +113,7 @@ def test_component_that_dies_is_started_again(
     tmp_path: Path, supervisor: Supervisor, notes: Notes, states: dict[str, ComponentState]
 ) -> None:
     supervisor.stages = ((component(tmp_path, "server"),),)
+    supervisor.start()
     with watched(supervisor):
         first = pid_of(states, "server")
         os.kill(first.pid, signal.SIGKILL)
@@ -146,6 +127,7 @@ def test_roles_and_topics_are_prepared_once_not_at_every_restart(
 ) -> None:
     prepared: list[str] = []
     supervisor.stages = ((component(tmp_path, "server", once_ready=lambda: prepared.append("x")),),)
+    supervisor.start()
     with watched(supervisor):
         os.kill(pid_of(states, "server").pid, signal.SIGKILL)
         eventually(lambda: notes.events[-1] == ("ready", "server") and ("died", "server") in notes.events)
