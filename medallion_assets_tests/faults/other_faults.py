@@ -34,4 +34,10 @@ FAULTS = (
         "The stack heals; nothing is left behind",
         partial(tests_pass, f"{_TESTS}/integration/test_embedded_stack.py"),
     ),
+    Elsewhere(
+        "H1",
+        "One day of a backfill of seven cannot be written",
+        "The others are, one at a time, and the backfill tells how many",
+        partial(tests_pass, f"-m long {_TESTS}/integration/test_backfill.py"),
+    ),
 )

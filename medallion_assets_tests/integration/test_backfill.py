@@ -26,7 +26,7 @@ from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 from spark_jobs.lake import ensure_table
 
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = [pytest.mark.timeout(2400), pytest.mark.long]
 DEFINITIONS = "medallion_assets_tests.integration.history_definitions"
 RECOMPUTED = table("gold.recomputed_decisions")
 START = date(2026, 3, 1)
