@@ -94,7 +94,7 @@ def measure(settings: Settings, connection: psycopg.Connection[Any], arm: str) -
 def main() -> int:
     """All rounds; prints them and keeps them."""
     with servers() as settings, KafkaSink(settings) as sink:
-        connected = {**admin_parameters(settings), "dbname": settings.postgres.database}
+        connected = admin_parameters(settings, settings.postgres.database)
         with psycopg.connect(**connected, autocommit=True) as connection:
             connection.execute(TABLE)
             connection.execute(TABLES)

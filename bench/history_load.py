@@ -87,7 +87,7 @@ def main(rows: int) -> int:
         here, said = timed([sys.executable, str(script), "--source", str(folder), "--load", "bench"], environment)
         here["stages"] = ours(said)
         sys.stdout.write(f"ours: {json.dumps(here)}\n")
-        with psycopg.connect(**admin_parameters(settings) | {"dbname": settings.postgres.database}) as connection:
+        with psycopg.connect(**admin_parameters(settings, settings.postgres.database)) as connection:
             connection.execute(f"CREATE SCHEMA {SCHEMA}")
         before, said = timed([sys.executable, "-m", "bench.origin_batch", str(folder)], environment)
         before["stages"] = json.loads(said.splitlines()[-1])

@@ -47,7 +47,7 @@ def main() -> int:
             for partition in range(settings.kafka.partitions)
         ]
     )
-    with psycopg.connect(**admin_parameters(settings) | {"dbname": settings.postgres.database}) as connection:
+    with psycopg.connect(**admin_parameters(settings, settings.postgres.database)) as connection:
         connection.execute(TABLE)
         connection.commit()
         while True:

@@ -154,15 +154,17 @@ def alerts(stack: Stack) -> list[dict[str, Any]]:
         return connection.execute("SELECT * FROM fraud.alerts").fetchall()
 
 
-def graphql(stack: Stack, query: str) -> Any:
+def graphql(settings: Settings, query: str, **variables: object) -> Any:
     """Ask Dagster's webserver."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{stack.settings.dagster.port}/graphql",
-        json.dumps({"query": query}).encode(),
+        f"http://127.0.0.1:{settings.dagster.port}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.load(answer)["data"]
+        found = json.load(answer)
+    assert "errors" not in found, found
+    return found["data"]
 
 
 def driven_anew(stack: Stack) -> bool:

@@ -171,7 +171,7 @@ def _arrival(row: Row) -> tuple[bool, str, int, int]:
     return row.topic == TRANSACTIONS, row.topic, row.partition, row.offset
 
 
-def decide_customers(messages: DataFrame, rules: RuleSet, limits: Limits, seed: DataFrame | None = None) -> DataFrame:
+def decide_customers(messages: DataFrame, rules: RuleSet, limits: Limits, seed: DataFrame | None) -> DataFrame:
     """Messages to (customer_id, alert, decision as JSON) about customers, one for each accepted transaction.
 
     `seed` is what a new checkpoint begins with (`seeding.py`).
@@ -181,7 +181,7 @@ def decide_customers(messages: DataFrame, rules: RuleSet, limits: Limits, seed: 
     return _decide(keyed.where(F.col("subject").isNotNull()), rules, limits, seed)
 
 
-def decide_others(messages: DataFrame, rules: RuleSet, limits: Limits, seed: DataFrame | None = None) -> DataFrame:
+def decide_others(messages: DataFrame, rules: RuleSet, limits: Limits, seed: DataFrame | None) -> DataFrame:
     """Messages to decisions about the merchants, devices, terminals and addresses they name, where a rule hit."""
     others = [subject for subject in Subject if subject is not Subject.CUSTOMER]
     schema = t.StructType([t.StructField(subject.field, t.StringType()) for subject in others])

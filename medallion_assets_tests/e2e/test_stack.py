@@ -113,7 +113,8 @@ def test_dagster_shows_the_graph_and_what_the_streams_wrote(stack: Stack) -> Non
 
     def reported() -> bool:
         nodes = {
-            "/".join(n["assetKey"]["path"]): n["assetMaterializations"] for n in graphql(stack, query)["assetNodes"]
+            "/".join(n["assetKey"]["path"]): n["assetMaterializations"]
+            for n in graphql(stack.settings, query)["assetNodes"]
         }
         assert "kafka/transactions" in nodes
         return all(nodes[name] for name in wanted)
@@ -167,7 +168,11 @@ def test_a_new_rule_file_alerts_and_is_checked_without_a_restart(stack: Stack) -
     assert "added: MAGIC-1" in answer.stdout
     assert "Dagster has reloaded" in answer.stdout
     query = "{ assetNodes { assetChecksOrError { ... on AssetChecks { checks { name } } } } }"
-    checks = [c["name"] for n in graphql(stack, query)["assetNodes"] for c in n["assetChecksOrError"].get("checks", [])]
+    checks = [
+        c["name"]
+        for n in graphql(stack.settings, query)["assetNodes"]
+        for c in n["assetChecksOrError"].get("checks", [])
+    ]
     assert "rule_magic_1_coverage" in checks
     numbers = iter(range(1_000))
     producer = Producer({"bootstrap.servers": stack.settings.kafka_bootstrap})

@@ -26,10 +26,8 @@ CUSTOMERS, SEED = 60, 8
 
 def test_it_goes_on_after_a_stop_from_a_backup_elsewhere() -> None:
     """Up, traffic, stop; the data directory packed, removed and unpacked elsewhere; up, traffic: one set of alerts."""
-    with fresh_settings() as fresh, fresh_settings() as elsewhere:
-        # One partition: then the log alone decides also about merchants and devices, whatever the batches were.
-        broker = fresh.kafka.model_dump() | {"partitions": 1}
-        first = Settings.model_validate(fresh.model_dump() | {"kafka": broker})
+    # One partition: then the log alone decides also about merchants and devices, whatever the batches were.
+    with fresh_settings(kafka={"partitions": 1}) as first, fresh_settings() as elsewhere:
         world = World(SEED, CUSTOMERS, CUSTOMERS, first.token_key())
         timeline = Timeline(world, Plan(1, SEED, fraud_share=0.5, run_id="again"))
         made = Stack(first, timeline)

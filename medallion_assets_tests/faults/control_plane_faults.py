@@ -5,7 +5,6 @@ import signal
 
 import psutil
 
-from fraud_domain.settings import Settings
 from medallion_assets_tests.faults.fault import Elsewhere
 from medallion_assets_tests.running_stack import Stack, answers, assert_alerts_are_exact, driven_anew, eventually, up
 from medallion_services.embedded.environment import instance_id
@@ -74,9 +73,8 @@ def _component_killed(stack: Stack, name: str) -> str:
 
 def everything_killed(seed: int) -> str:
     """SIGKILL to every process of the platform at once, in the middle of traffic; then `medallion up` and no hand."""
-    with fresh_settings() as fresh:
-        # One partition: then the log alone decides also about merchants and devices, whatever the batches were.
-        settings = Settings.model_validate(fresh.model_dump() | {"kafka": fresh.kafka.model_dump() | {"partitions": 1}})
+    # One partition: then the log alone decides also about merchants and devices, whatever the batches were.
+    with fresh_settings(kafka={"partitions": 1}) as settings:
         world = World(seed, _CUSTOMERS, _CUSTOMERS, settings.token_key())
         stack = Stack(settings, Timeline(world, Plan(1, seed, fraud_share=0.5, run_id="all")))
         with up(settings):

@@ -102,7 +102,7 @@ def half_open(world: World) -> str:
 @contextmanager
 def administrator(world: World) -> Iterator[psycopg.Connection[Any]]:
     """A session that may do everything, past the proxy."""
-    parameters = {**admin_parameters(world.settings), "dbname": world.settings.postgres.database}
+    parameters = admin_parameters(world.settings, world.settings.postgres.database)
     with psycopg.connect(**parameters) as connection:
         yield connection
 

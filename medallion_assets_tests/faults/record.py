@@ -78,7 +78,7 @@ def remember(folder: Path, traffic: Traffic) -> None:
 
 
 def _admin(settings: Settings) -> psycopg.Connection[tuple[Any, ...]]:
-    return psycopg.connect(**{**admin_parameters(settings), "dbname": settings.postgres.database})
+    return psycopg.connect(**admin_parameters(settings, settings.postgres.database))
 
 
 def _messages(settings: Settings) -> Iterator[dict[str, Any]]:

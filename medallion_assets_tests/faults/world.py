@@ -126,11 +126,8 @@ def world(seed: int, kind: Kind = Kind.SHARED, partitions: int = 1, **more: Any)
     """
     rules = {"history_limit": 5_000} | more.pop("rules", {})
     with ExitStack() as stack:
-        settings = stack.enter_context(fresh_settings(streams=_FAST, rules=rules, **more))
-        broker_settings = {"partitions": partitions, "retention_hours": _KEPT_HOURS}
-        settings = Settings.model_validate(
-            settings.model_dump() | {"kafka": settings.kafka.model_dump() | broker_settings}
-        )
+        topics = {"partitions": partitions, "retention_hours": _KEPT_HOURS}
+        settings = stack.enter_context(fresh_settings(streams=_FAST, rules=rules, kafka=topics, **more))
         disks = _small_disks(stack, settings) if kind is Kind.DISKS else {}
         java = find_java(settings)
         jars.fetch(settings, java)

@@ -1,10 +1,8 @@
 """Seven days of history decided again by a backfill, as Dagster's page of the asset launches it."""
 
-import json
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,7 +14,7 @@ from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import location, table
 from medallion_assets.defs.history.definitions import POOL
 from medallion_assets_tests.pipeline import lake_rows
-from medallion_assets_tests.running_stack import eventually
+from medallion_assets_tests.running_stack import eventually, graphql
 from medallion_services.embedded import dagster_processes, postgres
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.java import Java
@@ -70,29 +68,16 @@ def load_week(settings: Settings) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def ask(settings: Settings, query: str, **variables: object) -> Any:
-    """Ask Dagster's webserver."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{settings.dagster.port}/graphql",
-        json.dumps({"query": query, "variables": variables}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        found = json.load(answer)
-    assert "errors" not in found, found
-    return found["data"]
-
-
 def most_at_once(settings: Settings) -> int:
     """The most runs that ever ran together."""
     query = "{ runsOrError { ... on Runs { results { startTime endTime } } } }"
-    runs: list[dict[str, float]] = ask(settings, query)["runsOrError"]["results"]
+    runs: list[dict[str, float]] = graphql(settings, query)["runsOrError"]["results"]
     return max(sum(r["startTime"] <= each["startTime"] < r["endTime"] for r in runs) for each in runs)
 
 
 def limits(settings: Settings) -> Any:
     """How many runs of each pool there may be at once."""
-    return ask(settings, LIMITS)["instance"]["concurrencyLimits"]
+    return graphql(settings, LIMITS)["instance"]["concurrencyLimits"]
 
 
 def test_a_backfill_tells_its_progress_and_one_failed_day_stops_no_other(loaded: Settings) -> None:
@@ -101,14 +86,14 @@ def test_a_backfill_tells_its_progress_and_one_failed_day_stops_no_other(loaded:
     with open(directory, "x", encoding="utf-8"):
         pass
     eventually("the limit is known", lambda: {"concurrencyKey": POOL, "slotCount": 1} in limits(loaded), 120)
-    launched = ask(loaded, LAUNCH, days=list(DAYS))["launchPartitionBackfill"]
+    launched = graphql(loaded, LAUNCH, days=list(DAYS))["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
     seen: list[tuple[int, int, int]] = []
     deadline = time.monotonic() + 1800
     while not seen or seen[-1][1] + seen[-1][2] < len(DAYS):
         assert time.monotonic() < deadline, seen
         time.sleep(2)
-        backfill = ask(loaded, PROGRESS, id=launched["backfillId"])["partitionBackfillOrError"]
+        backfill = graphql(loaded, PROGRESS, id=launched["backfillId"])["partitionBackfillOrError"]
         (counts,) = backfill["assetBackfillData"]["assetBackfillStatuses"]
         assert counts["numPartitionsTargeted"] == len(DAYS)
         now = tuple(counts[f"numPartitions{name}"] for name in ("InProgress", "Materialized", "Failed"))
@@ -120,6 +105,6 @@ def test_a_backfill_tells_its_progress_and_one_failed_day_stops_no_other(loaded:
     days = {str(row["event_date"]) for row in lake_rows(loaded, RECOMPUTED.full_name, ["event_date"])}
     assert days == set(DAYS) - {BLOCKED}
     query = "{ runsOrError(filter: {statuses: [FAILURE]}) { ... on Runs { results { tags { key value } } } } }"
-    failed = ask(loaded, query)["runsOrError"]["results"]
+    failed = graphql(loaded, query)["runsOrError"]["results"]
     tags = {each["key"]: each["value"] for run in failed for each in run["tags"]}
     assert tags["dagster/partition"] == BLOCKED

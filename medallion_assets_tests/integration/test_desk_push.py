@@ -25,7 +25,7 @@ def server() -> Iterator[Settings]:
 
 def subscriptions(settings: Settings) -> list[tuple[str, str]]:
     """Recipient and endpoint of each."""
-    parameters = admin_parameters(settings) | {"dbname": settings.postgres.database}
+    parameters = admin_parameters(settings, settings.postgres.database)
     with psycopg.connect(**parameters) as connection:
         rows = connection.execute("SELECT recipient, endpoint FROM fraud.push_subscriptions ORDER BY 1, 2").fetchall()
     return [(str(recipient), str(endpoint)) for recipient, endpoint in rows]

@@ -35,19 +35,20 @@ FIRST_LIVE = START.date() + timedelta(days=BEFORE)
 @pytest.fixture(scope="module")
 def platform(spark: SparkSession, java: Java, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Four days loaded from files, two days judged live; between them the lane is stopped and started."""
-    with fresh_settings() as fresh:
-        broker = fresh.kafka.model_dump() | {"partitions": 1}
-        settings = Settings.model_validate(fresh.model_dump() | {"streams": AVAILABLE_NOW, "kafka": broker})
-        with running(settings, postgres.component(settings)), running(settings, kafka.component(settings, java)):
-            prepare_database(settings)
-            world = World(5, 30, 30, settings.token_key())
-            timeline = Timeline(world, Plan(1_500 / ((BEFORE + LIVE) * 86_400), 5, fraud_share=0.3, run_id="s"))
-            load(spark, settings, day(timeline, 0, BEFORE), tmp_path_factory.mktemp("files"))
-            for number in range(BEFORE, BEFORE + LIVE):
-                send(settings, day(timeline, number, number + 1))
-                drain(spark, settings, "alerts")
-            drain(spark, settings, "bronze", "silver", "gold")
-            yield Platform(settings)
+    with (
+        fresh_settings(streams=AVAILABLE_NOW, kafka={"partitions": 1}) as settings,
+        running(settings, postgres.component(settings)),
+        running(settings, kafka.component(settings, java)),
+    ):
+        prepare_database(settings)
+        world = World(5, 30, 30, settings.token_key())
+        timeline = Timeline(world, Plan(1_500 / ((BEFORE + LIVE) * 86_400), 5, fraud_share=0.3, run_id="s"))
+        load(spark, settings, day(timeline, 0, BEFORE), tmp_path_factory.mktemp("files"))
+        for number in range(BEFORE, BEFORE + LIVE):
+            send(settings, day(timeline, number, number + 1))
+            drain(spark, settings, "alerts")
+        drain(spark, settings, "bronze", "silver", "gold")
+        yield Platform(settings)
 
 
 def day(timeline: Timeline, first: int, end: int) -> list[Emission]:

@@ -38,13 +38,12 @@ def prepare(settings: Settings) -> None:
 
 def create(settings: Settings) -> None:
     """Roles and databases, without a schema; raises as `prepare`."""
-    admin = admin_parameters(settings)
-    with psycopg.connect(**admin, autocommit=True) as connection:
+    with psycopg.connect(**admin_parameters(settings), autocommit=True) as connection:
         for role in ROLES:
             _ensure_role(connection, role, settings.secret(f"postgres_{role}"))
         _ensure_database(connection, settings.postgres.database, OWNER)
         _ensure_database(connection, settings.postgres.dagster_database, "dagster")
-    with psycopg.connect(**{**admin, "dbname": settings.postgres.database}, autocommit=True) as connection:
+    with psycopg.connect(**admin_parameters(settings, settings.postgres.database), autocommit=True) as connection:
         connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         # Alerts are staged in a temporary table before the insert that skips those already there.
         connection.execute(
@@ -55,12 +54,12 @@ def create(settings: Settings) -> None:
         connection.execute("ALTER ROLE fraud_desk SET statement_timeout = '15s'")
 
 
-def admin_parameters(settings: Settings) -> dict[str, Any]:
+def admin_parameters(settings: Settings, dbname: str = "postgres") -> dict[str, Any]:
     """Connection keywords of the server's administrator."""
     return {
         "host": settings.postgres_host,
         "port": settings.postgres.port,
-        "dbname": "postgres",
+        "dbname": dbname,
         "user": ADMIN,
         "password": settings.secret(ADMIN),
         **settings.postgres.tls,

@@ -37,20 +37,21 @@ class Quiet:
 
 
 def make_settings(data_dir: Path, **more: Any) -> Settings:
-    """Settings on a directory of their own and on ports that are free; secrets exist. `more` as for `Settings`."""
+    """Settings on a directory of their own and on ports that are free; secrets exist.
+
+    `more` as for `Settings`; of a group only what it names is changed, so that the ports stay.
+    """
     broker, controller, database, webserver, code, spark_ui, dashboard = free_ports(7)
-    settings = Settings.model_validate(
-        {
-            "data_dir": data_dir,
-            "kafka": {"port": broker, "controller_port": controller},
-            "postgres": {"port": database},
-            "dagster": {"port": webserver, "code_port": code},
-            "spark": {"ui_port": spark_ui},
-            "dashboard": {"port": dashboard},
-            "generator": {"enabled": False},
-        }
-        | more
-    )
+    groups: dict[str, dict[str, Any]] = {
+        "kafka": {"port": broker, "controller_port": controller},
+        "postgres": {"port": database},
+        "dagster": {"port": webserver, "code_port": code},
+        "spark": {"ui_port": spark_ui},
+        "dashboard": {"port": dashboard},
+        "generator": {"enabled": False},
+    }
+    own = {name: group | more.pop(name, {}) for name, group in groups.items()}
+    settings = Settings.model_validate({"data_dir": data_dir} | own | more)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     settings.log_dir.mkdir(exist_ok=True)
     ensure_secrets(settings)
