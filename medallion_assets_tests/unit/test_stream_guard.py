@@ -1,11 +1,15 @@
 """What the guard of a Spark application decides, and what it does on a real (in-memory) Dagster instance."""
 
+import os
+import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import dagster as dg
+import psutil
 import pytest
 from dagster._core.events import DagsterEvent, DagsterEventType, JobFailureData
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
@@ -26,7 +30,14 @@ from medallion_assets.defs.streams.decide import (
     in_turn,
     pause_after,
 )
-from medallion_assets.defs.streams.guard import IN_FLIGHT, fail_run, guard_sensor, recent_failures, runs_in_flight
+from medallion_assets.defs.streams.guard import (
+    IN_FLIGHT,
+    fail_run,
+    guard_sensor,
+    recent_failures,
+    runs_in_flight,
+    with_process,
+)
 from medallion_assets.defs.streams.supervisor import GENERATION_TAG, WHY_TAG, job_name, supervisor_job
 from medallion_assets_tests.fakes import FakePlatform
 
@@ -47,8 +58,8 @@ def run(age: float, status: str = "STARTED", generation: int = 1) -> RunInFlight
     return RunInFlight("run-1", status, seconds_ago(age), generation)
 
 
-def beat(age: float, state: str = "running", run_id: str = "run-1", stream: str = "bronze") -> Beat:
-    return Beat(stream, run_id, state, seconds_ago(age), "host", 4711)
+def beat(age: float, state: str = "running", run_id: str = "run-1", stream: str = "bronze", gone: bool = False) -> Beat:
+    return Beat(stream, run_id, state, seconds_ago(age), "host", 4711, gone)
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,25 @@ SCENES = (
         runs=(run(9000),),
         beats=(beat(1, run_id="other"),),
     ),
+    Scene(
+        "all was killed: a run that is young, and nobody behind it",
+        Kind.FAIL_ZOMBIE,
+        "the driver of bronze (pid 4711) is gone, its last beat was 10 s ago",
+        runs=(run(40),),
+        beats=(beat(10, gone=True), beat(10, stream="silver", gone=True)),
+    ),
+    Scene(
+        "killed while it started",
+        Kind.FAIL_ZOMBIE,
+        "is gone",
+        runs=(run(40),),
+        beats=(beat(10, "starting", gone=True),),
+    ),
+    Scene("just died: its run hears it first", Kind.HEALTHY, "", runs=(run(40),), beats=(beat(9, gone=True),)),
+    Scene(
+        "ended as asked: its run says so", Kind.HEALTHY, "", runs=(run(40),), beats=(beat(20, "stopped", gone=True),)
+    ),
+    Scene("the dead are not waited for", Kind.START, "no run and no driver", beats=(beat(10, gone=True),)),
     Scene(
         "restart asked for by generation",
         Kind.STOP,
@@ -170,7 +200,11 @@ _ages = st.floats(min_value=-5, max_value=100_000)
 _desired = st.builds(wanted, st.booleans(), st.integers(0, 3), _ages.map(seconds_ago))
 _runs = st.builds(run, _ages, st.sampled_from([status.value for status in IN_FLIGHT]), st.integers(0, 3))
 _beats = st.builds(
-    beat, _ages, st.sampled_from(["starting", "running", "stopped", "failed"]), st.sampled_from(["run-1", "run-0"])
+    beat,
+    _ages,
+    st.sampled_from(["starting", "running", "stopped", "failed"]),
+    st.sampled_from(["run-1", "run-0"]),
+    gone=st.booleans(),
 )
 _failures = st.lists(_ages.map(seconds_ago), max_size=12).map(lambda found: sorted(found, reverse=True))
 
@@ -180,7 +214,8 @@ def test_nothing_starts_beside_a_run_or_a_living_driver(
     desired: Desired, runs: list[RunInFlight], beats: list[Beat], failures: list[datetime]
 ) -> None:
     decision = decide(NOW, desired, runs, beats, failures, LIMITS)
-    alive = [b for b in beats if b.state in {"starting", "running"} and NOW - b.at < LIMITS.stale_after]
+    fresh = [b for b in beats if b.state in {"starting", "running"} and NOW - b.at < LIMITS.stale_after]
+    alive = [b for b in fresh if not b.gone]
     if runs or alive or not desired.running:
         assert decision.kind is not Kind.START
     assert decision.reason
@@ -326,6 +361,23 @@ def test_living_orphan_is_waited_for_and_named(instance: dg.DagsterInstance) -> 
     answer = tick(instance, wanted(), Beat("silver", "gone", "running", datetime.now(UTC), "host", 99))
     assert isinstance(answer, dg.SkipReason)
     assert "pid 99" in str(answer.skip_message)
+
+
+def test_a_process_of_this_host_that_ended_is_known_to_be_gone() -> None:
+    minute = timedelta(minutes=1)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    me, now = os.getpid(), datetime.now(UTC)
+
+    def gone(pid: int, at: datetime = now, host: str = socket.gethostname()) -> bool:
+        return with_process(Beat("bronze", "r", "running", at, host, pid), minute).gone
+
+    assert gone(ended.pid)
+    assert not gone(ended.pid, host="another")
+    assert not gone(me)
+    born = datetime.fromtimestamp(psutil.Process(me).create_time(), UTC)
+    assert gone(me, born - timedelta(seconds=61)), "another process of the same number"
+    assert not gone(me, born - timedelta(seconds=59)), "clocks may differ"
 
 
 def test_stop_asks_the_run_to_end_and_says_who_wants_it(instance: dg.DagsterInstance, canceled: list[str]) -> None:

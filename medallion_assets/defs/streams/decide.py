@@ -2,7 +2,8 @@
 
 Run status alone is not enough: a killed run worker leaves its driver writing, and after a crash of the
 whole stack a run stays STARTED for ever. So the heartbeat is the truth, and a driver that is still alive
-without a run is waited for (it stops itself) before a successor starts.
+without a run is waited for (it stops itself) before a successor starts. A driver whose process has ended is
+not waited for.
 """
 
 from collections.abc import Sequence
@@ -58,13 +59,17 @@ class Beat:
     at: datetime
     host: str
     pid: int
+    gone: bool = False
+    """Whether its process is known to have ended; nobody knows that of another host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Patience. `start_grace` covers queue, JVM start and first batch."""
+    """Patience. `start_grace` covers queue, JVM start and first batch, `gone_after` what a run needs to hear by itself
+    that its driver ended."""
 
     stale_after: timedelta
+    gone_after: timedelta = timedelta(seconds=10)
     start_grace: timedelta = timedelta(seconds=150)
     first_pause: timedelta = timedelta(seconds=5)
     longest_pause: timedelta = timedelta(minutes=5)
@@ -115,7 +120,7 @@ def decide(
         return Decision(Kind.IDLE, f"stopped on purpose{until}: {desired.reason or 'no reason given'}")
     if run:
         return _with_run(now, desired, run, beats, limits)
-    alive = [b for b in beats if b.state in _ALIVE and now - b.at < limits.stale_after]
+    alive = [b for b in beats if b.state in _ALIVE and now - b.at < limits.stale_after and not _gone(now, b, limits)]
     if alive:
         b = alive[0]
         return Decision(
@@ -130,6 +135,10 @@ def _with_run(now: datetime, desired: Desired, run: RunInFlight, beats: Sequence
     if run.generation < desired.generation:
         return Decision(Kind.STOP, f"restart asked for: {desired.reason or 'no reason given'}", run.run_id)
     own = [b for b in beats if b.run_id == run.run_id]
+    for b in own:
+        if b.state in _ALIVE and _gone(now, b, limits):
+            what = f"the driver of {b.stream} (pid {b.pid}) is gone, its last beat was {_ago(now, b.at)}"
+            return Decision(Kind.FAIL_ZOMBIE, what, run.run_id)
     stale = [b for b in own if now - b.at >= limits.stale_after]
     if own and not stale:
         if any(b.state == "starting" for b in own):
@@ -142,6 +151,10 @@ def _with_run(now: datetime, desired: Desired, run: RunInFlight, beats: Sequence
     else:
         what = f"no heartbeat ever, run {run.status} created {_ago(now, run.since)}"
     return Decision(Kind.FAIL_ZOMBIE, what, run.run_id)
+
+
+def _gone(now: datetime, beat: Beat, limits: Limits) -> bool:
+    return beat.gone and now - beat.at >= limits.gone_after
 
 
 def _without_run(now: datetime, failures: Sequence[datetime], limits: Limits) -> Decision:

@@ -1,13 +1,16 @@
 """Guard sensors, one per Spark application: they look, decide, and say why on every tick."""
 
+import dataclasses
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import psutil
 
 from fraud_domain.streams import Application
 from medallion_assets.defs.streams.control import beats, desired_state
-from medallion_assets.defs.streams.decide import Decision, Kind, Limits, RunInFlight, decide, in_turn
+from medallion_assets.defs.streams.decide import Beat, Decision, Kind, Limits, RunInFlight, decide, in_turn
 from medallion_assets.defs.streams.supervisor import GENERATION_TAG, WHY_TAG, job_name
 from medallion_assets.platform import Platform
 
@@ -54,6 +57,23 @@ def recent_failures(instance: dg.DagsterInstance, job: str) -> list[datetime]:
     return failures
 
 
+def with_process(beat: Beat, clocks_differ: timedelta) -> Beat:
+    """The beat, and whether its process has ended, as far as this host can tell.
+
+    Args:
+        beat: of any host.
+        clocks_differ: by how much at most the database's clock, which the beat carries, may be behind this one. A
+            process made later than that has only the same number.
+    """
+    if beat.host != socket.gethostname():
+        return beat
+    try:
+        gone = psutil.Process(beat.pid).create_time() > (beat.at + clocks_differ).timestamp()
+    except psutil.NoSuchProcess:
+        gone = True
+    return dataclasses.replace(beat, gone=gone)
+
+
 def look_and_decide(
     instance: dg.DagsterInstance, platform: Platform, application: Application, now: datetime
 ) -> tuple[Decision, int]:
@@ -61,8 +81,9 @@ def look_and_decide(
     job = job_name(application)
     with platform.database("fraud_writer") as connection:
         desired = desired_state(connection, application.name)
-        alive = beats(connection, application.stream_names)
+        found = beats(connection, application.stream_names)
     limits = Limits(stale_after=timedelta(seconds=platform.settings.streams.stale_after_seconds))
+    alive = [with_process(beat, limits.stale_after) for beat in found]
     runs = runs_in_flight(instance, job)
     failures = recent_failures(instance, job)
     return decide(now, desired, runs, alive, failures, limits), desired.generation
