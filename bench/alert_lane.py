@@ -7,6 +7,7 @@ sending time, so a generator that falls behind cannot hide waiting time. CPU is 
 import os
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import psutil
@@ -16,6 +17,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from bench.stack import servers
 from fraud_domain.settings import Settings
+from fraud_domain.topics import TRANSACTIONS
 from medallion_services.generator.producer import KafkaSink
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
@@ -105,13 +107,24 @@ def send_past(sink: KafkaSink, world: World, rows: int, months_ago: int = 0) -> 
     Args:
         months_ago: when it ended, in months of 30 days.
     """
-    month = 30 * 86_400
-    end = time.time() - months_ago * month
-    past = Timeline(world, Plan(1, SEED, fraud_share=0, run_id=f"past{months_ago}"))
-    sent = 0
-    for emission in past.emissions(end - month, end, rows / month):
+    return send_days(sink, world, rows, 30.0 * (months_ago + 1), 30.0)[TRANSACTIONS]
+
+
+def send_days(
+    sink: KafkaSink, world: World, rows: int, days_ago: float, days: float, fraud_share: float = 0
+) -> Counter[str]:
+    """Traffic of some days with about so many transactions, sent at once; returns how many messages each topic got.
+
+    Args:
+        days_ago: when they began.
+        fraud_share: of the transactions.
+    """
+    start = time.time() - days_ago * 86_400
+    past = Timeline(world, Plan(1, SEED, fraud_share=fraud_share, run_id=f"past{days_ago:.0f}"))
+    sent = Counter[str]()
+    for emission in past.emissions(start, start + days * 86_400, rows / (days * 86_400)):
         sink.send(emission)
-        sent += emission.topic == "transactions"
+        sent[emission.topic] += 1
     sink.flush()
     return sent
 

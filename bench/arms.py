@@ -58,15 +58,20 @@ RESULT = PROJECT_ROOT / "bench" / "results" / "arms.json"
 
 
 @contextmanager
-def running(settings: Settings, arm: str) -> Iterator[int]:
-    """The processes of an arm; gives the pid of the first."""
-    environment = stack_environment(settings, java_home=find_java(settings).home) | {"MEDALLION_APPLICATION": "alerts"}
-    with (settings.log_dir / f"{arm}.log").open("ab") as log:
-        process = subprocess.Popen(ARMS[arm], env=environment, cwd=PROJECT_ROOT, stdout=log, stderr=log)
+def driver(settings: Settings, name: str, argv: list[str]) -> Iterator[int]:
+    """A process that runs for the length of the block, as Dagster would start it; gives its pid.
+
+    Raises:
+        RuntimeError: it ended by itself; with its last words.
+    """
+    environment = stack_environment(settings, java_home=find_java(settings).home) | {"MEDALLION_APPLICATION": name}
+    settings.log_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.log_dir / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(argv, env=environment, cwd=PROJECT_ROOT, stdout=log, stderr=log)
     try:
         yield process.pid
         if process.poll() is not None:
-            raise RuntimeError(f"{arm} ended: {(settings.log_dir / f'{arm}.log').read_text('utf-8')[-2000:]}")
+            raise RuntimeError(f"{name} ended: {(settings.log_dir / f'{name}.log').read_text('utf-8')[-2000:]}")
     finally:
         members = tree(process.pid)
         process.send_signal(signal.SIGTERM)
@@ -79,7 +84,7 @@ def running(settings: Settings, arm: str) -> Iterator[int]:
 
 def measure(settings: Settings, connection: psycopg.Connection[Any], arm: str) -> dict[str, Any]:
     """One round: warm up, then a minute."""
-    with running(settings, arm) as pid, TreeCpu(pid) as cpu:
+    with driver(settings, arm, ARMS[arm]) as pid, TreeCpu(pid) as cpu:
         time.sleep(WARM_UP)
         since, before, load = time.time(), cpu.seconds, os.getloadavg()[0]
         time.sleep(SECONDS)

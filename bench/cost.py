@@ -1,0 +1,159 @@
+"""What an event costs: CPU of each lane and server, bytes it leaves behind; `python -m bench.cost`.
+
+Each lane runs as its own driver, as Dagster starts it, one after the other on the same topics. It reads what was sent
+before to warm up; what is sent then is measured, from its first message sent to its last one written. What
+`docs/scale.md` reckons with comes from here.
+"""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from bench.alert_lane import CUSTOMERS, send_days, world_of
+from bench.arms import driver
+from bench.stack import servers
+from bench.tree_cpu import TreeCpu
+from fraud_domain.settings import PROJECT_ROOT, Settings
+from fraud_domain.tables import TABLES, location
+from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS, TRANSACTIONS
+from medallion_services.database.prepare import admin_parameters
+from medallion_services.generator.producer import KafkaSink
+
+JOBS = PROJECT_ROOT / "spark_jobs"
+LANES = {
+    "alerts": [sys.executable, str(JOBS / "streaming_to_postgres.py")],
+    "lake": [sys.executable, str(JOBS / "streaming_application.py"), "bronze", "silver", "gold"],
+}
+READ_BY: dict[str, dict[tuple[str, str], tuple[str, ...]]] = {
+    "alerts": {
+        ("alerts", "alerts.decide"): (TRANSACTIONS, ACCOUNT_EVENTS),
+        ("alerts", "alerts.decide_others"): (TRANSACTIONS, FRAUD_LABELS),
+    },
+    "lake": {
+        ("bronze", "bronze.transactions"): (TRANSACTIONS,),
+        ("silver", "silver.transactions"): (TRANSACTIONS,),
+        ("gold", "gold.metrics"): (TRANSACTIONS,),
+    },
+}
+"""The queries of each lane that see every transaction, and the topics whose messages they count."""
+WARM_UP, MEASURED, FRAUD_SHARE = 40_000, 160_000, 0.02
+RESULT = PROJECT_ROOT / "bench" / "results" / "cost.json"
+DAYS_AGO = {"warm-up": 55.0, "alerts": 40.0, "lake": 25.0}
+_READ = "SELECT stream, query, sum(input_rows)::bigint FROM fraud.stream_progress GROUP BY stream, query"
+_PATIENCE_SECONDS = 900.0
+
+
+def wait_until_read(connection: psycopg.Connection[Any], lane: str, sent: Counter[str]) -> None:
+    """Return when every query of the lane has read all that its topics got.
+
+    Raises:
+        TimeoutError: one has not within a quarter of an hour.
+    """
+    wanted = {query: sum(sent[topic] for topic in topics) for query, topics in READ_BY[lane].items()}
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        found = {(stream, query): rows for stream, query, rows in connection.execute(_READ)}
+        behind = {query: (found.get(query, 0), rows) for query, rows in wanted.items() if found.get(query, 0) < rows}
+        if not behind:
+            return
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"not read after {_PATIENCE_SECONDS:.0f} s: {behind}")
+        time.sleep(1)
+
+
+@contextmanager
+def server_cpu() -> Iterator[dict[str, TreeCpu]]:
+    """CPU of the broker and of PostgreSQL, which are children of this process."""
+    with ExitStack() as stack:
+        watched = {}
+        for child in psutil.Process().children():
+            words = " ".join(child.cmdline())
+            if name := "kafka" if "kafka" in words else "postgres" if "postgres" in words else "":
+                watched[name] = stack.enter_context(TreeCpu(child.pid))
+        yield watched
+
+
+def measure(
+    settings: Settings, sink: KafkaSink, connection: psycopg.Connection[Any], lane: str, sent: Counter[str]
+) -> dict[str, Any]:
+    """Microseconds of CPU an event, by process, and events a second, of one lane; adds to what was `sent`."""
+    world = world_of(settings)
+    with driver(settings, lane, LANES[lane]) as pid, TreeCpu(pid) as cpu, server_cpu() as servers_cpu:
+        wait_until_read(connection, lane, sent)
+        watched = {"driver": cpu} | servers_cpu
+        before = {name: each.seconds for name, each in watched.items()}
+        load, started = os.getloadavg()[0], time.monotonic()
+        fresh = send_days(sink, world, MEASURED, DAYS_AGO[lane], 15.0, FRAUD_SHARE)
+        sending = time.monotonic() - started
+        sent += fresh
+        wait_until_read(connection, lane, sent)
+        seconds = time.monotonic() - started
+        time.sleep(1)
+        rows = fresh[TRANSACTIONS]
+        used = {f"{name}_us": round((each.seconds - before[name]) / rows * 1e6, 1) for name, each in watched.items()}
+    return {
+        "rows": rows, "seconds": round(seconds, 1), "sending_seconds": round(sending, 1),
+        "rows_per_second": round(rows / seconds), "load_average": round(load, 1),
+    } | used  # fmt: skip
+
+
+def bytes_of(folder: Path) -> int:
+    """Size of all files below."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def sizes(settings: Settings, connection: psycopg.Connection[Any], rows: int) -> dict[str, Any]:
+    """Bytes an event leaves in each store."""
+    topics = [path for path in settings.data_dir.glob("kafka/**/transactions-*") if path.is_dir()]
+    lake = {}
+    for spec in TABLES:
+        path = location(settings.lake_root, spec)
+        actions = pa.table(DeltaTable(path).get_add_actions(flatten=True)).to_pydict()
+        lake[spec.name] = {
+            "rows": sum(actions["num_records"]),
+            "bytes": sum(actions["size_bytes"]),
+            "files": len(actions["path"]),
+        }  # fmt: skip
+    state = [path for path in settings.data_dir.glob("checkpoints/**/state") if path.is_dir()]
+    tables = connection.execute(
+        "SELECT relname, pg_total_relation_size(relid), n_live_tup FROM pg_stat_user_tables"
+        " WHERE schemaname = 'fraud' AND n_live_tup > 100 ORDER BY 2 DESC LIMIT 8"
+    )
+    return {
+        "events": rows, "kafka_bytes": sum(map(bytes_of, topics)), "lake": lake, "customers": CUSTOMERS,
+        "state_bytes": {str(path.relative_to(settings.data_dir)): bytes_of(path) for path in state},
+        "postgres": {name: {"bytes": size, "rows": count} for name, size, count in tables},
+    }  # fmt: skip
+
+
+def main() -> int:
+    """Both lanes; prints the figures and keeps them."""
+    with servers() as settings, KafkaSink(settings) as sink:
+        connected = admin_parameters(settings, settings.postgres.database)
+        with psycopg.connect(**connected, autocommit=True) as connection:
+            lanes = {}
+            sent = send_days(sink, world_of(settings), WARM_UP, DAYS_AGO["warm-up"], 15.0, FRAUD_SHARE)
+            for lane in LANES:
+                lanes[lane] = measure(settings, sink, connection, lane, sent)
+                sys.stdout.write(f"{lane}: {json.dumps(lanes[lane])}\n")
+                sys.stdout.flush()
+            left = sizes(settings, connection, sent[TRANSACTIONS])
+    document = {"cpus": os.cpu_count(), "lanes": lanes, "left": left}
+    RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(json.dumps(left, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
