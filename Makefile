@@ -6,7 +6,7 @@ RUN := $(UV) run --no-sync
 NO_SECRETS := --disable-plugin KeywordDetector --exclude-lines AccountSid:AuthToken --exclude-files '\.lock|/vendor/|/results/'
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-cluster check format coverage mutants docs build release bench faults stack-up stack-check
+.PHONY: help up down status test test-cluster check audit format coverage mutants docs build release bench faults stack-up stack-check
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -46,6 +46,9 @@ check: .venv/.synced  ## Lint, types, architecture, dependencies, spelling, secr
 	git ls-files -z | xargs -0 -n 330 -P 2 $(RUN) detect-secrets-hook $(NO_SECRETS)
 	$(RUN) zizmor --offline --quiet .github
 	$(RUN) pytest -m 'not slow' -n logical --maxprocesses 4 --dist worksteal medallion_assets_tests/unit
+
+audit: .venv/.synced  ## Ask the public list of vulnerabilities about every locked package
+	$(UV) audit --locked
 
 format: .venv/.synced  ## Format the code and fix what lint can fix
 	$(RUN) ruff check --fix .
