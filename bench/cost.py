@@ -97,21 +97,25 @@ def measure(
     """Microseconds of CPU an event, by process, and events a second, of one lane; adds to what was `sent`."""
     with driver(settings, lane, LANES[lane]) as pid, TreeCpu(pid) as cpu, server_cpu() as servers_cpu:
         wait_until_read(connection, lane, sent)
-        watched = {"driver": cpu} | servers_cpu
-        before = {name: each.seconds for name, each in watched.items()}
+
+        def used() -> dict[str, float]:
+            parts = {f"driver_{program}": cpu.seconds_of(program) for program in ("java", "python")}
+            return {"driver": cpu.seconds} | parts | {name: each.seconds for name, each in servers_cpu.items()}
+
+        before = used()
         load, started = os.getloadavg()[0], time.monotonic()
         fresh = send_days(sink, world, MEASURED, DAYS_AGO[lane], DAYS, FRAUD_SHARE)
         sending = time.monotonic() - started
         sent += fresh
         wait_until_read(connection, lane, sent)
-        seconds = time.monotonic() - started
+        took = time.monotonic() - started
         time.sleep(1)
         rows = fresh[TRANSACTIONS]
-        used = {f"{name}_us": round((each.seconds - before[name]) / rows * 1e6, 1) for name, each in watched.items()}
+        cost = {f"{name}_us": round((seconds - before[name]) / rows * 1e6, 1) for name, seconds in used().items()}
     return {
-        "rows": rows, "seconds": round(seconds, 1), "sending_seconds": round(sending, 1),
-        "rows_per_second": round(rows / seconds), "load_average": round(load, 1),
-    } | used  # fmt: skip
+        "rows": rows, "seconds": round(took, 1), "sending_seconds": round(sending, 1),
+        "rows_per_second": round(rows / took), "load_average": round(load, 1),
+    } | cost  # fmt: skip
 
 
 def bytes_of(folder: Path) -> int:

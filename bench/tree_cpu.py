@@ -11,7 +11,7 @@ class TreeCpu:
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
-        self._used: dict[tuple[int, float], float] = {}
+        self._used: dict[tuple[int, float, str], float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -30,6 +30,10 @@ class TreeCpu:
         """User and system time, as last seen; a process's last half second may be missing."""
         return sum(self._used.values())
 
+    def seconds_of(self, program: str) -> float:
+        """Of the processes of one program, such as `java`."""
+        return sum(used for (_, _, name), used in self._used.items() if name.startswith(program))
+
     def _watch(self) -> None:
         while not self._stop.wait(0.5):
             try:
@@ -39,6 +43,6 @@ class TreeCpu:
             for process in processes:
                 try:
                     times = process.cpu_times()
-                    self._used[process.pid, process.create_time()] = times.user + times.system
+                    self._used[process.pid, process.create_time(), process.name()] = times.user + times.system
                 except psutil.NoSuchProcess:
                     continue

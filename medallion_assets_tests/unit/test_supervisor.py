@@ -230,6 +230,25 @@ def test_log_is_kept_small(settings: Settings, context: dg.OpExecutionContext, m
     assert tail(log.with_suffix(".log.1")) == "first run"
 
 
+def test_log_of_a_driver_that_runs_for_long_is_kept_small(
+    settings: Settings, context: dg.OpExecutionContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medallion_assets.defs.streams.supervisor._LOG_LIMIT_BYTES", 5)
+    log = log_path(settings, LAKE)
+    put_aside = f"pathlib.Path({str(log.with_suffix('.log.1'))!r}).exists()"
+    driver = f"""
+import pathlib, time
+print("first week", flush=True)
+while not {put_aside}:
+    time.sleep(0.05)
+time.sleep(0.2)
+print("last")
+"""
+    run_driver(context, Platform(settings), LAKE, script(driver), Patience(poll=0.05, look=0.1, stop=10))
+    assert log.read_text() == "last\n"
+    assert tail(log.with_suffix(".log.1")) == "first week"
+
+
 def test_tail_reads_the_end_of_a_long_log_only(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("\n".join(f"line {n}" for n in range(100_000)))

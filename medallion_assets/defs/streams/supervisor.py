@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,7 @@ def run_driver(
             time.sleep(patience.poll)
             if time.monotonic() - last_look > patience.look:
                 last_look = time.monotonic()
+                _keep_small(log)
                 if time.monotonic() - started > patience.start:
                     _require_beat(platform, application, context.run_id)
     if driver.returncode == 0:
@@ -129,7 +131,8 @@ def driver_process(
     patience: Patience = PATIENCE,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The driver process; on the way out, whatever the reason, it is stopped and gone."""
-    _rotate(log)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _keep_small(log)
     with log.open("ab") as output:
         driver = subprocess.Popen(
             argv,
@@ -182,10 +185,14 @@ def log_path(settings: Settings, application: Application) -> Path:
     return settings.log_dir / f"streams-{application.name}.log"
 
 
-def _rotate(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
+def _keep_small(log: Path) -> None:
+    """Put a grown log aside by copying it, because its driver goes on writing; Spark's Python says five lines a batch.
+
+    Lines that come between copying and emptying are lost.
+    """
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+        shutil.copyfile(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)
 
 
 def tail(log: Path, lines: int = _TAIL_LINES) -> str:
