@@ -73,7 +73,7 @@ def table(measured: dict[str, Any]) -> str:
     """The table of `docs/scale.md`."""
     costs = Costs.of(measured)
     lines = [
-        "| events a second | cores: alert lane | cores: lake | cores: broker | partitions | Kafka, a day | lake, a day |",
+        "| events a second | cores, alert lane | cores, lake | cores, broker | partitions | Kafka a day | lake a day |",
         "|---|---|---|---|---|---|---|",
     ]
     for each in (need(rate, costs) for rate in RATES):

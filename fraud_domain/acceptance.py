@@ -30,7 +30,6 @@ from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OLDEST = int((OLDEST_EVENT - _EPOCH).total_seconds()) * 1_000_000
 _NEVER_SENT = EDGE_ONLY_FIELDS | REFUSED_FIELDS | LEAKAGE_FIELDS
-_FIELDS = tuple(Transaction.model_fields)
 _NOTES: dict[str, tuple[Origin, type[Event], str]] = {
     FRAUD_LABELS: (Origin.LABELS, FraudLabel, "label_time"),
     ACCOUNT_EVENTS: (Origin.ACCOUNT_EVENTS, AccountEvent, "event_time"),
@@ -53,7 +52,7 @@ class Acceptance:
             transaction = Transaction.model_validate_json(value)
         except (orjson.JSONDecodeError, ValidationError):
             return None
-        if any(document.get(name) is not None for name in _NEVER_SENT):
+        if any(document[name] is not None for name in document.keys() & _NEVER_SENT):
             return None
         event_time = epoch_micros(transaction.event_time)
         too_new = event_time > kafka_timestamp_us + self.future_tolerance_us
@@ -61,9 +60,7 @@ class Acceptance:
             return None
         if any(find_card_numbers(value.decode())):
             return None
-        event = {name: getattr(transaction, name) for name in _FIELDS}
-        event["event_time"] = event_time
-        return event
+        return transaction.__dict__ | {"event_time": event_time}
 
     def accept_note(self, topic: str, value: bytes, kafka_timestamp_us: int) -> tuple[Origin, dict[str, Any]] | None:
         """A label or account event as `Engine.note` takes it; None when refused."""

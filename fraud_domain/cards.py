@@ -16,6 +16,7 @@ part of a hash, after a point a fraction. Leading 1 is left out, since it would 
 Python read this alike."""
 
 _PAN = re.compile(PAN_PATTERN)
+_DIGITS_AS_ZEROES, _SHORTEST_RUN = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 13
 _SEPARATORS = re.compile(r"[ -]")
 
 
@@ -63,4 +64,7 @@ def tokenise(card_number: str, key: TokenKey) -> tuple[str, str]:
 
 def find_card_numbers(text: str) -> Iterator[str]:
     """Substrings of `text` that look like a card number and pass Luhn."""
+    # Hardly a message has 13 digits in a row, and to see that takes an eighth of the time of the pattern.
+    if _SHORTEST_RUN not in text.encode("utf-8", "replace").translate(_DIGITS_AS_ZEROES):
+        return iter(())
     return (match.group() for match in _PAN.finditer(text) if luhn_valid(match.group()))

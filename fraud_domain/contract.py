@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen
@@ -129,8 +130,13 @@ INTEGER = r"^-?\d{1,9}$"
 """The texts that count as a time, an amount, a number: one definition for Python and for Spark."""
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)
+
+
 def _matches(pattern: str, text: str) -> bool:
-    return re.fullmatch(pattern, text, re.ASCII) is not None
+    return _compiled(pattern).fullmatch(text) is not None
 
 
 def parse_event_time(value: object) -> object:
@@ -187,7 +193,7 @@ def _as_text(value: object) -> object:
 
 def _plain_text(value: str) -> str:
     """A nested object, an array or a number in scientific notation is not a text, whatever a lenient parser says."""
-    if value.startswith(("{", "[")) or _matches(SCIENTIFIC, value):
+    if value.startswith(("{", "[")) or ("E" in value and _matches(SCIENTIFIC, value)):
         raise ValueError("not a text")
     return value
 
