@@ -44,6 +44,8 @@ _OUTPUT = t.StructType(
     ]
 )
 _Row = Row(*_OUTPUT.names)
+_REMEMBERED = 10_000
+"""Events, of about 3 kB each, that a task about other subjects keeps while it judges a batch."""
 _STATE = t.StructType([t.StructField("history", t.BinaryType())])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -125,6 +127,7 @@ class DecideSubject(StatefulProcessor):
         self._rules = of_this_batch(self._started_with)
         self._acceptance = Acceptance(self._limits.future_tolerance_us)
         self._history = handle.getValueState("history", _STATE)
+        self._accepted: dict[tuple[int, int], dict[str, Any] | None] = {}
 
     def handleInitialState(self, key: Any, initialState: Any, timerValues: Any) -> None:
         """Begin with what files told of a subject (`batch_decisions.HISTORY_SCHEMA`)."""
@@ -145,8 +148,7 @@ class DecideSubject(StatefulProcessor):
             if row.topic != TRANSACTIONS:
                 changed |= self._note(engine, history, row)
                 continue
-            at = {name: row[name] for name in _POSITION}
-            event = self._acceptance.accept(bytes(row.value), at["kafka_timestamp"])
+            event = self._accept(row, kind)
             if event is None or event[kind.field] != subject:
                 continue
             decision = engine.decide(history, event)
@@ -154,10 +156,21 @@ class DecideSubject(StatefulProcessor):
                 continue
             changed = True
             if kind is Subject.CUSTOMER or decision.reasons or decision.shadow:
-                document = decision_document(decision, event | at)
+                document = decision_document(decision, event | {name: row[name] for name in _POSITION})
                 yield _Row(document["customer_id"], decision.alert, orjson.dumps(document).decode())
         if changed:
             self._history.update((history.dump(),))
+
+    def _accept(self, row: Row, kind: Subject) -> dict[str, Any] | None:
+        """The event of a message; one that names several subjects comes several times and is read once."""
+        if kind is Subject.CUSTOMER:
+            return self._acceptance.accept(bytes(row.value), row.kafka_timestamp)
+        place = (row.partition, row.offset)
+        if place not in self._accepted:
+            if len(self._accepted) >= _REMEMBERED:
+                self._accepted.clear()
+            self._accepted[place] = self._acceptance.accept(bytes(row.value), row.kafka_timestamp)
+        return self._accepted[place]
 
     def _note(self, engine: Engine, history: History, row: Row) -> bool:
         noted = self._acceptance.accept_note(row.topic, bytes(row.value), row.kafka_timestamp)
