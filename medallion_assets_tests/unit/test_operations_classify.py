@@ -42,6 +42,12 @@ RETRY, OPERATOR, POISON = Kind.RETRY, Kind.NEEDS_OPERATOR, Kind.POISON
             OPERATOR,
             "kafka-data-loss",
         ),
+        (
+            "stream alerts, query alerts.decide: Some data may have been lost because they are not available in Kafka"
+            " any more;",
+            OPERATOR,
+            "kafka-data-loss",
+        ),
         ("org.apache.kafka.clients.consumer.OffsetOutOfRangeException: Fetch position", OPERATOR, "kafka-data-loss"),
         (
             "org.apache.kafka.common.errors.TimeoutException: Timeout of 60000ms expired before the position could be"
