@@ -37,8 +37,9 @@ PATTERNS: tuple[tuple[str, Cause], ...] = (
     (r"FailpointError", Cause(_R, "a failpoint of the fault harness", "stream-stopped")),
     # Kafka. Lost offsets first: the message also names a timeout now and then.
     (
-        r"OffsetOutOfRange|failOnDataLoss|[Dd]ata (?:loss|may have been lost)|KAFKA_DATA_LOSS|offsets? (?:are|is) not available"
-        r"|could not find (?:start|end) offsets?|[Pp]artitions? .{0,80}(?:have been|was) (?:lost|deleted)",
+        r"OffsetOutOfRange|failOnDataLoss|[Dd]ata (?:loss|may have been lost)|KAFKA_DATA_LOSS"
+        r"|offsets? (?:are|is) not available|could not find (?:start|end) offsets?"
+        r"|[Pp]artitions? .{0,80}(?:have been|was) (?:lost|deleted)",
         Cause(_O, "Kafka lost data", "kafka-data-loss"),
     ),
     (r"UnknownTopicOrPartition|UNKNOWN_TOPIC_OR_PART", Cause(_O, "a topic is missing", "kafka-data-loss")),
