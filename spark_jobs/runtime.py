@@ -205,9 +205,9 @@ def _failure(query: StreamingQuery) -> str:
 def first_cause(message: str) -> str:
     """The line that names the cause in what Spark says of a failed query, without stack traces and plans."""
     report = message.split("\n\nJVM stacktrace")[0].split("=== Streaming Query ===")[0]
+    # Py4J puts what Java raised on a line of its own, after a colon.
+    lines = [line.removeprefix(": ") for line in report.splitlines()]
     raised = [
-        line
-        for line in report.splitlines()
-        if re.match(r"[A-Za-z_][\w.]*(Error|Exception)\b|[a-z_]\w*(\.\w+)*\.[A-Z]\w+:", line)
+        line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception)\b|[a-z_]\w*(\.\w+)*\.[A-Z]\w+:", line)
     ]
     return (raised[-1] if raised else report.strip().splitlines()[0] if report.strip() else "no reason given")[:1000]

@@ -92,10 +92,20 @@ FENCED = "spark_jobs.lease.FencedError: stream 'alerts': taken\n\nJVM stacktrace
 
 WAITED = "psycopg_pool.PoolTimeout: couldn't get a connection after 30.00 sec"
 
+LOST = "org.apache.spark.sql.kafka010.KafkaIllegalStateException: Some data may have been lost because they are gone;"
+FAILED_IN_JAVA_BELOW_PYTHON = f"""[FOREACH_BATCH_USER_FUNCTION_ERROR] An error occurred. Reason: Traceback (most recent call last):
+  File "pyspark/sql/dataframe.py", line 1, in collect
+py4j.protocol.Py4JJavaError: An error occurred while calling o295.collectToPython.
+: {LOST}
+\tat org.apache.spark.sql.kafka010.KafkaDataConsumer.fetch(KafkaDataConsumer.scala:1)
+Caused by: org.apache.kafka.clients.consumer.OffsetOutOfRangeException: Fetch position 258 is out of range
+=== Streaming Query ==="""  # noqa: E501 - as Spark writes it
+
 
 @pytest.mark.parametrize(
     ("message", "cause"),
     [
+        (FAILED_IN_JAVA_BELOW_PYTHON, LOST),
         (FAILED_IN_PYTHON, "psycopg.errors.InsufficientPrivilege: permission denied for table alerts"),
         (FENCED, FENCED.splitlines()[0]),
         (f"Proxy.\n{WAITED}\n=== Streaming Query ===", WAITED),
