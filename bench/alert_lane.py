@@ -120,7 +120,7 @@ def send_days(
         fraud_share: of the transactions.
     """
     start = time.time() - days_ago * 86_400
-    past = Timeline(world, Plan(1, SEED, fraud_share=fraud_share, run_id=f"past{days_ago:.0f}"))
+    past = Timeline(world, Plan(1, SEED, fraud_share=fraud_share, run_id=f"past{days_ago}"))
     sent = Counter[str]()
     for emission in past.emissions(start, start + days * 86_400, rows / (days * 86_400)):
         sink.send(emission)
