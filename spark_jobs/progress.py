@@ -1,5 +1,6 @@
 """What a query says about its batches, as rows of `fraud.stream_progress`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,6 +43,14 @@ def from_json(document: dict[str, Any]) -> Progress:
             "watermark": document.get("eventTime", {}).get("watermark"),
         },
     )
+
+
+def with_rows_after(batch_id: int, reported: Iterable[Progress]) -> list[Progress]:
+    """The batches after `batch_id` that had rows.
+
+    A query that finds nothing to do reports so every ten seconds, under the number of the batch that comes next.
+    """
+    return [progress for progress in reported if progress.batch_id > batch_id and progress.input_rows]
 
 
 def kafka_lag(sources: list[dict[str, Any]]) -> int | None:

@@ -26,7 +26,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraud_domain.settings import MissingSecretError, Settings
 from spark_jobs.heartbeat import Heartbeat
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
-from spark_jobs.progress import from_json
+from spark_jobs.progress import from_json, with_rows_after
 
 Start = Callable[[SparkSession, Settings, int], list[StreamingQuery]]
 """Starts a stream's queries: (spark, settings, lease epoch)."""
@@ -174,9 +174,9 @@ class _Application:
             for stream, queries in self._queries.items():
                 newest = -1
                 for query in queries:
-                    fresh = [from_json(orjson.loads(p.json)) for p in query.recentProgress]
-                    fresh = [p for p in fresh if p.batch_id > self._seen.get(query.name, -1)]
-                    self.heartbeat.record(stream, (p for p in fresh if p.input_rows))
+                    reported = (from_json(orjson.loads(p.json)) for p in query.recentProgress)
+                    fresh = with_rows_after(self._seen.get(query.name, -1), reported)
+                    self.heartbeat.record(stream, fresh)
                     if fresh:
                         self._seen[query.name] = fresh[-1].batch_id
                     newest = max(newest, self._seen.get(query.name, -1))
@@ -188,7 +188,7 @@ class _Application:
 
     def _has_begun(self, query: StreamingQuery) -> bool:
         """Whether a query's first trigger is over, with rows or without."""
-        return query.name in self._seen or str(query.status["message"]).startswith("Waiting")
+        return query.lastProgress is not None or str(query.status["message"]).startswith("Waiting")
 
     def _stop_queries(self) -> None:
         for queries in self._queries.values():
