@@ -136,7 +136,8 @@ def kept(settings: Settings, name: str) -> dict[str, int]:
 def sizes(settings: Settings, connection: psycopg.Connection[Any], rows: int) -> dict[str, Any]:
     """Bytes an event leaves in each store."""
     topics = [path for path in settings.data_dir.glob("kafka/**/transactions-*") if path.is_dir()]
-    lake = {spec.name: kept(settings, spec.name) for spec in TABLES}
+    written = (spec for spec in TABLES if DeltaTable.is_deltatable(location(settings.lake_root, spec)))
+    lake = {spec.full_name: kept(settings, spec.full_name) for spec in written}
     state = [path for path in settings.data_dir.glob("checkpoints/**/state") if path.is_dir()]
     tables = connection.execute(
         "SELECT relname, pg_total_relation_size(relid), n_live_tup FROM pg_stat_user_tables"
