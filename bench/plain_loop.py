@@ -7,6 +7,7 @@ start of the topic whenever it starts, nothing fences a second one, nothing reac
 import sys
 from collections import defaultdict
 
+import orjson
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
@@ -58,7 +59,7 @@ def main() -> int:
                     continue
                 if message.topic() == ACCOUNT_EVENTS:
                     if noted := acceptance.accept_note(ACCOUNT_EVENTS, value, at):
-                        engine.note(histories[noted[1]["customer_id"]], *noted)
+                        engine.note(histories[orjson.loads(value)["customer_id"]], *noted)
                     continue
                 event = acceptance.accept(value, at)
                 decision = engine.decide(histories[event["customer_id"]], event) if event else None
