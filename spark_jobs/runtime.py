@@ -172,29 +172,31 @@ class _Application:
         try:
             self.lease.renew()
             for stream, queries in self._queries.items():
-                newest = -1
+                newest, begun = -1, True
                 for query in queries:
-                    reported = (from_json(orjson.loads(p.json)) for p in query.recentProgress)
+                    reported = [from_json(orjson.loads(p.json)) for p in query.recentProgress]
+                    begun = begun and (bool(reported) or _waits(query))
                     fresh = with_rows_after(self._seen.get(query.name, -1), reported)
                     self.heartbeat.record(stream, fresh)
                     if fresh:
                         self._seen[query.name] = fresh[-1].batch_id
                     newest = max(newest, self._seen.get(query.name, -1))
                 generation = queries[0].id if queries else ""
-                state = "running" if all(map(self._has_begun, queries)) else "starting"
+                state = "running" if begun else "starting"
                 self.heartbeat.beat(stream, state, generation, newest if newest >= 0 else None)
         except psycopg.OperationalError as error:
             say(f"heartbeat not written: {str(error).splitlines()[0]}")
-
-    def _has_begun(self, query: StreamingQuery) -> bool:
-        """Whether a query's first trigger is over, with rows or without."""
-        return query.lastProgress is not None or str(query.status["message"]).startswith("Waiting")
 
     def _stop_queries(self) -> None:
         for queries in self._queries.values():
             for query in queries:
                 with contextlib.suppress(*_JVM_GONE):
                     query.stop()
+
+
+def _waits(query: StreamingQuery) -> bool:
+    """Whether a trigger of the query is over and had nothing to report."""
+    return str(query.status["message"]).startswith("Waiting")
 
 
 def _failure(query: StreamingQuery) -> str:

@@ -136,7 +136,7 @@ def _with_run(now: datetime, desired: Desired, run: RunInFlight, beats: Sequence
         return Decision(Kind.STOP, f"restart asked for: {desired.reason or 'no reason given'}", run.run_id)
     own = [b for b in beats if b.run_id == run.run_id]
     for b in own:
-        if b.state in _ALIVE and _gone(now, b, limits):
+        if _gone(now, b, limits):
             what = f"the driver of {b.stream} (pid {b.pid}) is gone, its last beat was {_ago(now, b.at)}"
             return Decision(Kind.FAIL_ZOMBIE, what, run.run_id)
     stale = [b for b in own if now - b.at >= limits.stale_after]
@@ -154,7 +154,8 @@ def _with_run(now: datetime, desired: Desired, run: RunInFlight, beats: Sequence
 
 
 def _gone(now: datetime, beat: Beat, limits: Limits) -> bool:
-    return beat.gone and now - beat.at >= limits.gone_after
+    """Whether a driver that did not say how it ended is known to have ended."""
+    return beat.state in _ALIVE and beat.gone and now - beat.at >= limits.gone_after
 
 
 def _without_run(now: datetime, failures: Sequence[datetime], limits: Limits) -> Decision:

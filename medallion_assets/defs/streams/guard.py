@@ -81,12 +81,12 @@ def look_and_decide(
     job = job_name(application)
     with platform.database("fraud_writer") as connection:
         desired = desired_state(connection, application.name)
-        found = beats(connection, application.stream_names)
+        last = beats(connection, application.stream_names)
     limits = Limits(stale_after=timedelta(seconds=platform.settings.streams.stale_after_seconds))
-    alive = [with_process(beat, limits.stale_after) for beat in found]
+    last = [with_process(beat, limits.stale_after) for beat in last]
     runs = runs_in_flight(instance, job)
     failures = recent_failures(instance, job)
-    return decide(now, desired, runs, alive, failures, limits), desired.generation
+    return decide(now, desired, runs, last, failures, limits), desired.generation
 
 
 def fail_run(instance: dg.DagsterInstance, run_id: str, reason: str) -> None:
