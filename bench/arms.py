@@ -8,13 +8,9 @@ CPU is of the arm's own processes; broker, database and generator come on top, f
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -22,13 +18,10 @@ import psycopg
 from bench.alert_lane import feed, send_past, world_of
 from bench.origin_stream import TABLES
 from bench.plain_loop import TABLE
-from bench.stack import servers
+from bench.stack import driver, servers
 from bench.tree_cpu import TreeCpu
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_services.database.prepare import admin_parameters
-from medallion_services.embedded.environment import stack_environment
-from medallion_services.embedded.java import find_java
-from medallion_services.embedded.processes import alive, end_all, tree
 from medallion_services.generator.producer import KafkaSink
 
 ARMS = {
@@ -55,31 +48,6 @@ SELECT (SELECT count(*) FROM ours), (SELECT count(*) FROM (TABLE ours EXCEPT TAB
        (SELECT count(*) FROM (TABLE loop EXCEPT TABLE ours) AS b)
 """
 RESULT = PROJECT_ROOT / "bench" / "results" / "arms.json"
-
-
-@contextmanager
-def driver(settings: Settings, name: str, argv: list[str]) -> Iterator[int]:
-    """A process that runs for the length of the block, as Dagster would start it; gives its pid.
-
-    Raises:
-        RuntimeError: it ended by itself; with its last words.
-    """
-    environment = stack_environment(settings, java_home=find_java(settings).home) | {"MEDALLION_APPLICATION": name}
-    settings.log_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.log_dir / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(argv, env=environment, cwd=PROJECT_ROOT, stdout=log, stderr=log)
-    try:
-        yield process.pid
-        if process.poll() is not None:
-            raise RuntimeError(f"{name} ended: {(settings.log_dir / f'{name}.log').read_text('utf-8')[-2000:]}")
-    finally:
-        members = tree(process.pid)
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        end_all(alive(members), 10.0)
 
 
 def measure(settings: Settings, connection: psycopg.Connection[Any], arm: str) -> dict[str, Any]:

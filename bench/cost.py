@@ -21,44 +21,35 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from bench.alert_lane import SEED, send_days
-from bench.arms import driver
-from bench.stack import servers
+from bench.sizing import COSTS
+from bench.stack import driver, servers
 from bench.tree_cpu import TreeCpu
-from fraud_domain.settings import PROJECT_ROOT, Settings
-from fraud_domain.tables import TABLES, location, table
+from fraud_domain.settings import Layout, Settings
+from fraud_domain.streams import applications
+from fraud_domain.tables import TABLES
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS, TRANSACTIONS
+from medallion_assets.defs.streams.supervisor import command
+from medallion_assets.platform import Platform
 from medallion_services.database.prepare import admin_parameters
 from medallion_services.generator.producer import KafkaSink
 from medallion_services.generator.world import World
 
-JOBS = PROJECT_ROOT / "spark_jobs"
-LANES = {
-    "alerts": [sys.executable, str(JOBS / "streaming_to_postgres.py")],
-    "lake": [sys.executable, str(JOBS / "streaming_application.py"), "bronze", "silver", "gold"],
+APPLICATIONS = {application.name: application for application in applications(Layout.TWO)}
+READ_BY: dict[str, dict[str, tuple[str, ...]]] = {
+    "alerts": {"alerts.decide": (TRANSACTIONS, ACCOUNT_EVENTS), "alerts.decide_others": (TRANSACTIONS, FRAUD_LABELS)},
+    "lake": {name: (TRANSACTIONS,) for name in ("bronze.transactions", "silver.transactions", "gold.metrics")},
 }
-_GOLD = ("gold", "gold.metrics")
-READ_BY: dict[str, dict[tuple[str, str], tuple[str, ...]]] = {
-    "alerts": {
-        ("alerts", "alerts.decide"): (TRANSACTIONS, ACCOUNT_EVENTS),
-        ("alerts", "alerts.decide_others"): (TRANSACTIONS, FRAUD_LABELS),
-    },
-    "lake": {
-        ("bronze", "bronze.transactions"): (TRANSACTIONS,),
-        ("silver", "silver.transactions"): (TRANSACTIONS,),
-        _GOLD: (TRANSACTIONS,),
-    },
-}
-"""The queries of each lane that see every transaction, and the topics whose messages they count."""
+"""The lanes, in the order in which they are measured; the queries of each that see every transaction, and the topics
+whose messages they count."""
 CUSTOMERS, WARM_UP, MEASURED, FRAUD_SHARE = 20_000, 30_000, 60_000, 0.02
-RESULT = PROJECT_ROOT / "bench" / "results" / "cost.json"
 DAYS, DAYS_AGO = 0.5, {"warm-up": 2.0, "alerts": 1.5, "lake": 1.0}
 """Half a day each: a window of time holds many events, as it does when much happens."""
-_READ = "SELECT stream, query, sum(input_rows)::bigint FROM fraud.stream_progress GROUP BY stream, query"
+_READ = "SELECT query, sum(input_rows)::bigint FROM fraud.stream_progress GROUP BY query"
 _PATIENCE_SECONDS = 900.0
 
 
-def wait_until_read(settings: Settings, connection: psycopg.Connection[Any], lane: str, sent: Counter[str]) -> None:
-    """Return when every query of the lane has read all that its topics got; gold, all that silver kept of it.
+def wait_until_read(connection: psycopg.Connection[Any], lane: str, sent: Counter[str]) -> None:
+    """Return when every query of the lane has read all that its topics got.
 
     Raises:
         TimeoutError: one has not within a quarter of an hour.
@@ -66,9 +57,7 @@ def wait_until_read(settings: Settings, connection: psycopg.Connection[Any], lan
     wanted = {query: sum(sent[topic] for topic in topics) for query, topics in READ_BY[lane].items()}
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        found = {(stream, query): rows for stream, query, rows in connection.execute(_READ)}
-        if all(found.get(query, 0) >= rows for query, rows in wanted.items() if query != _GOLD) and _GOLD in wanted:
-            wanted[_GOLD] = kept(settings, "silver.transactions")["rows"]
+        found = dict(connection.execute(_READ).fetchall())
         behind = {query: (found.get(query, 0), rows) for query, rows in wanted.items() if found.get(query, 0) < rows}
         if not behind:
             return
@@ -98,8 +87,8 @@ def measure(
     sent: Counter[str],
 ) -> dict[str, Any]:
     """Microseconds of CPU an event, by process, and events a second, of one lane; adds to what was `sent`."""
-    with driver(settings, lane, LANES[lane]) as pid, TreeCpu(pid) as cpu, server_cpu() as servers_cpu:
-        wait_until_read(settings, connection, lane, sent)
+    with driver(settings, lane, command(APPLICATIONS[lane])) as pid, TreeCpu(pid) as cpu, server_cpu() as servers_cpu:
+        wait_until_read(connection, lane, sent)
 
         def used() -> dict[str, float]:
             parts = {f"driver_{program}": cpu.seconds_of(program) for program in ("java", "python")}
@@ -110,7 +99,7 @@ def measure(
         fresh = send_days(sink, world, MEASURED, DAYS_AGO[lane], DAYS, FRAUD_SHARE)
         sending = time.monotonic() - started
         sent += fresh
-        wait_until_read(settings, connection, lane, sent)
+        wait_until_read(connection, lane, sent)
         took = time.monotonic() - started
         time.sleep(1)
         rows = fresh[TRANSACTIONS]
@@ -126,9 +115,8 @@ def bytes_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def kept(settings: Settings, name: str) -> dict[str, int]:
+def kept(delta: DeltaTable) -> dict[str, int]:
     """Rows, bytes and files of a table as it is."""
-    delta = DeltaTable(location(settings.lake_root, table(name)))
     actions = pa.table(delta.get_add_actions(flatten=True)).to_pydict()
     return {"rows": sum(actions["num_records"]), "bytes": sum(actions["size_bytes"]), "files": len(actions["path"])}
 
@@ -136,8 +124,8 @@ def kept(settings: Settings, name: str) -> dict[str, int]:
 def sizes(settings: Settings, connection: psycopg.Connection[Any], rows: int) -> dict[str, Any]:
     """Bytes an event leaves in each store."""
     topics = [path for path in settings.data_dir.glob("kafka/**/transactions-*") if path.is_dir()]
-    written = (spec for spec in TABLES if DeltaTable.is_deltatable(location(settings.lake_root, spec)))
-    lake = {spec.full_name: kept(settings, spec.full_name) for spec in written}
+    platform = Platform(settings)
+    lake = {spec.full_name: kept(delta) for spec in TABLES if (delta := platform.delta(spec)) is not None}
     state = [path for path in settings.data_dir.glob("checkpoints/**/state") if path.is_dir()]
     tables = connection.execute(
         "SELECT relname, pg_total_relation_size(relid), n_live_tup FROM pg_stat_user_tables"
@@ -157,7 +145,7 @@ def main(only: list[str]) -> int:
         with psycopg.connect(**connected, autocommit=True) as connection:
             lanes, world = {}, World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
             sent = send_days(sink, world, WARM_UP, DAYS_AGO["warm-up"], DAYS, FRAUD_SHARE)
-            for lane in only or LANES:
+            for lane in only or READ_BY:
                 lanes[lane] = measure(settings, sink, connection, world, lane, sent)
                 sys.stdout.write(f"{lane}: {json.dumps(lanes[lane])}\n")
                 sys.stdout.flush()
@@ -165,7 +153,7 @@ def main(only: list[str]) -> int:
                 return 0
             left = sizes(settings, connection, sent[TRANSACTIONS])
     document = {"cpus": os.cpu_count(), "lanes": lanes, "left": left}
-    RESULT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    COSTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(left, indent=1) + "\n")
     return 0
 

@@ -10,8 +10,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from bench.cost import RESULT
+from fraud_domain.settings import PROJECT_ROOT
 
+COSTS = PROJECT_ROOT / "bench" / "results" / "cost.json"
+"""Where `bench.cost` keeps what it measured."""
 RATES = (1_000, 10_000, 100_000, 1_000_000)
 FILLED = 0.6
 """Share of a core that is planned with; the rest is for peaks, compaction and what was not measured."""
@@ -83,4 +85,4 @@ def table(measured: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table(json.loads(RESULT.read_text(encoding="utf-8"))) + "\n")
+    sys.stdout.write(table(json.loads(COSTS.read_text(encoding="utf-8"))) + "\n")

@@ -2,8 +2,7 @@
 
 import json
 
-from bench.cost import RESULT
-from bench.sizing import Costs, need, table
+from bench.sizing import COSTS, Costs, need, table
 from fraud_domain.settings import PROJECT_ROOT
 
 
@@ -22,7 +21,7 @@ def test_few_events_still_need_a_core_each_and_two_partitions() -> None:
 
 
 def test_the_page_shows_what_was_measured() -> None:
-    measured = json.loads(RESULT.read_text(encoding="utf-8"))
+    measured = json.loads(COSTS.read_text(encoding="utf-8"))
     page = (PROJECT_ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
     assert table(measured) in page
     for lane in measured["lanes"].values():
