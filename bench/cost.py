@@ -87,7 +87,11 @@ def measure(
     sent: Counter[str],
 ) -> dict[str, Any]:
     """Microseconds of CPU an event, by process, and events a second, of one lane; adds to what was `sent`."""
-    with driver(settings, lane, command(APPLICATIONS[lane])) as pid, TreeCpu(pid) as cpu, server_cpu() as servers_cpu:
+    with (
+        driver(settings, lane, command(APPLICATIONS[lane], settings.streams.alert_lane)) as pid,
+        TreeCpu(pid) as cpu,
+        server_cpu() as servers_cpu,
+    ):
         wait_until_read(connection, lane, sent)
 
         def used() -> dict[str, float]:

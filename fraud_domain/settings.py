@@ -160,10 +160,20 @@ class Layout(StrEnum):
     SEPARATE = "separate"
 
 
+class AlertLane(StrEnum):
+    """What the alert lane runs on."""
+
+    SPARK = "spark"
+    DIRECT = "direct"
+
+
 class StreamSettings(Group):
     """The continuous streams."""
 
     layout: Layout = Field(default=Layout.TWO, description="one JVM, alerts | lake, or one each")
+    alert_lane: AlertLane = Field(
+        default=AlertLane.SPARK, description="Spark, or one process without it: sooner, and on one machine"
+    )
     bronze: Trigger = Trigger(interval="10 seconds")
     silver: Trigger = Trigger(interval="10 seconds")
     gold: Trigger = Trigger(interval="30 seconds")
@@ -186,6 +196,15 @@ class StreamSettings(Group):
     stale_after_seconds: float = Field(
         default=60.0, description="A heartbeat older than this means a dead or hung stream"
     )
+
+    @model_validator(mode="after")
+    def _direct_lane_is_apart(self) -> Self:
+        if self.alert_lane is AlertLane.DIRECT and self.layout is Layout.SHARED:
+            raise ValueError(
+                "alert_lane=direct is a process of its own and layout=shared puts every stream into one JVM: set"
+                " MEDALLION_STREAMS__LAYOUT=two or separate"
+            )
+        return self
 
 
 class SparkSettings(Group):

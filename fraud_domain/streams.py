@@ -5,7 +5,7 @@ Assets, supervisor jobs, guards, checkpoints, status and tests are derived from 
 
 from dataclasses import dataclass
 
-from fraud_domain.settings import Layout
+from fraud_domain.settings import AlertLane, Layout, Settings
 from fraud_domain.tables import TABLES, TableSpec
 
 ALL = "all"
@@ -19,6 +19,12 @@ class StreamSpec:
     script: str
     description: str
     queries: tuple[str, ...]
+    direct_script: str = ""
+    """What runs it when its lane is the direct one."""
+
+    def script_of(self, lane: AlertLane) -> str:
+        """The script that runs it."""
+        return self.direct_script if self.direct_script and lane is AlertLane.DIRECT else self.script
 
     @property
     def tables(self) -> tuple[TableSpec, ...]:
@@ -63,6 +69,7 @@ STREAMS: tuple[StreamSpec, ...] = (
         "streaming_to_postgres.py",
         "The alert lane: Kafka, contract, state, rules, score, alerts in PostgreSQL, decision log",
         ("decide", "decide_others"),
+        "direct_to_postgres.py",
     ),
 )
 
@@ -76,6 +83,11 @@ _PACKING: dict[Layout, dict[str, tuple[str, ...]]] = {
 def lock_name(stream: str) -> str:
     """Name of the advisory lock that the writer of a stream holds, to be hashed with `hashtextextended`."""
     return f"medallion.stream.{stream}"
+
+
+def checkpoint_path(settings: Settings, stream: str, query: str) -> str:
+    """Checkpoint of one query."""
+    return f"{settings.checkpoint_root}/{stream}/{query}"
 
 
 def stream(name: str) -> StreamSpec:

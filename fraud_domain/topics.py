@@ -8,6 +8,8 @@ FRAUD_LABELS = "fraud_labels"
 ACCOUNT_EVENTS = "account_events"
 FRAUD_DECISIONS = "fraud_decisions"
 FRAUD_ALERTS = "fraud_alerts"
+HISTORY_PREFIX = "history:"
+"""A load of files stands in the place of a topic in the lake, under this and its name."""
 
 
 @dataclass(frozen=True, slots=True)

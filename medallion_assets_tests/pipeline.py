@@ -24,13 +24,13 @@ from fraud_domain.contract import (
     Transaction,
 )
 from fraud_domain.rules import Catalogue, Decision, Subject, load_catalogue
-from fraud_domain.settings import Settings
+from fraud_domain.settings import AlertLane, Settings
 from fraud_domain.tables import table
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS
 from medallion_assets_tests.reference_evaluator import ReferenceEvaluator
 from medallion_services.lake_tables import open_table
-from spark_jobs import streaming_bronze, streaming_gold, streaming_silver, streaming_to_postgres
-from spark_jobs.runtime import Start
+from spark_jobs import direct_to_postgres, streaming_bronze, streaming_gold, streaming_silver, streaming_to_postgres
+from spark_jobs.spark_runtime import Start
 
 STARTS: dict[str, Start] = {
     "alerts": streaming_to_postgres.start,
@@ -46,8 +46,18 @@ def drain(spark: SparkSession, settings: Settings, *streams: str) -> None:
     """Run streams one after another until each has read all there is."""
     for name in streams:
         epoch = take_lease(settings, name)
+        if name == "alerts" and settings.streams.alert_lane is AlertLane.DIRECT:
+            drain_direct(settings, epoch)
+            continue
         for query in STARTS[name](spark, settings, epoch):
             query.awaitTermination()
+
+
+def drain_direct(settings: Settings, epoch: int) -> None:
+    """Run the direct lane until it has read all there is."""
+    lane = direct_to_postgres.start(settings, epoch)
+    lane.join()
+    assert not lane.failure(), lane.failure()
 
 
 def drain_all(spark: SparkSession, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from fraud_domain.rules import RuleError, load_texts, read_texts
 from fraud_domain.settings import MissingSecretError, Settings
-from spark_jobs.rule_sets import NoRuleSetError, RuleSet, newest, texts_of
+from spark_jobs.published_rules import NoRuleSetError, RuleSet, newest, texts_of
 from spark_jobs.runtime import EXIT_FAILED, say
 
 Job = Callable[[SparkSession, Settings, argparse.Namespace], None]

@@ -18,8 +18,8 @@ from fraud_domain.rules import ORIGIN_FIELDS, Decision, Engine, Origin, Subject
 from fraud_domain.rules.sorted import Arrival, histories_sorted, judge_sorted
 from fraud_domain.tables import DECISION_COLUMNS
 from fraud_domain.topics import TRANSACTIONS
-from spark_jobs.decisions import CARRIED, Limits, decision_values, engine_of
-from spark_jobs.rule_sets import RuleSet
+from spark_jobs.judging import CARRIED, Limits, decision_values, engine_of
+from spark_jobs.published_rules import RuleSet
 from spark_jobs.schemas import columns_schema
 
 _POSITION = ("topic", "partition", "offset")

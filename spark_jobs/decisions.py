@@ -11,9 +11,6 @@ few rows the batch had (docs/adr/0004).
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -23,19 +20,12 @@ from pyspark.sql import types as t
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
 from fraud_domain.acceptance import Acceptance
-from fraud_domain.intervals import interval_micros
-from fraud_domain.rules import Catalogue, Decision, Engine, History, Subject, alert_id, load_texts
-from fraud_domain.settings import RuleSettings, Settings
-from fraud_domain.tables import DECISION_COLUMNS, TRANSACTION_COLUMNS
+from fraud_domain.rules import Engine, History, Subject
 from fraud_domain.topics import TRANSACTIONS
-from spark_jobs.rule_sets import RuleSet, of_this_batch
+from spark_jobs.judging import POSITION, Limits, decision_document, engine_of
+from spark_jobs.published_rules import RuleSet
+from spark_jobs.rule_sets import of_this_batch
 
-_POSITION = ("topic", "partition", "offset", "kafka_timestamp")
-_TIMES = ("event_time", "kafka_timestamp")
-CARRIED = tuple(
-    c.name for c in DECISION_COLUMNS if c.name in {k.name for k in TRANSACTION_COLUMNS} or c.name in _POSITION
-)
-"""Columns of a decision that are those of its transaction."""
 _OUTPUT = t.StructType(
     [
         t.StructField("customer_id", t.StringType(), False),
@@ -47,32 +37,6 @@ _Row = Row(*_OUTPUT.names)
 _REMEMBERED = 10_000
 """Events, of about 3 kB each, that a task about other subjects keeps while it judges a batch."""
 _STATE = t.StructType([t.StructField("history", t.BinaryType())])
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is in force for as long as the application runs, in plain texts."""
-
-    settings: str
-    future_tolerance_us: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Limits":
-        """The limits that the settings give."""
-        return cls(settings.rules.model_dump_json(), interval_micros(settings.streams.future_tolerance))
-
-
-@lru_cache(maxsize=4)
-def _catalogue(rules: RuleSet) -> Catalogue:
-    """The rules as values: the engines of all kinds of subject are made of one."""
-    return load_texts(dict(rules.texts))
-
-
-@lru_cache(maxsize=16)
-def engine_of(rules: RuleSet, limits: Limits, subject: Subject) -> Engine:
-    """The compiled rules about one kind of subject, made once per process."""
-    return Engine(_catalogue(rules), RuleSettings.model_validate_json(limits.settings), subject)
 
 
 def _forget_zipped_pyspark() -> None:
@@ -84,30 +48,6 @@ def _forget_zipped_pyspark() -> None:
     for entry in [path for path in sys.path if path.endswith("pyspark.zip")]:
         sys.path.remove(entry)
         sys.path_importer_cache.pop(entry, None)
-
-
-def decision_document(decision: Decision, event: dict[str, Any]) -> dict[str, Any]:
-    """A decision as the decision log holds it (`DECISION_COLUMNS`); money as text, times in ISO-8601, UTC."""
-    times = {name: (_EPOCH + timedelta(microseconds=event[name])).isoformat() for name in _TIMES}
-    return decision_values(decision, event) | times | {"amount": str(event["amount"])}
-
-
-def decision_values(decision: Decision, event: dict[str, Any]) -> dict[str, Any]:
-    """The values of `DECISION_COLUMNS`; money as Decimal, times as epoch microseconds."""
-    plain = decision.as_json()
-    return {name: event[name] for name in CARRIED} | {
-        "score": decision.score,
-        "level": decision.level,
-        "typology": decision.typology,
-        "alert": decision.alert,
-        "alert_id": alert_id(decision) if decision.alert else None,
-        "subject_kind": decision.subject_kind.value,
-        "subject": decision.subject,
-        "rule_set_version": decision.rule_set_version,
-        "reasons": orjson.dumps(plain["reasons"]).decode(),
-        "shadow": orjson.dumps(plain["shadow"]).decode(),
-        "abstained": list(decision.abstained),
-    }
 
 
 class DecideSubject(StatefulProcessor):
@@ -156,7 +96,7 @@ class DecideSubject(StatefulProcessor):
                 continue
             changed = True
             if kind is Subject.CUSTOMER or decision.reasons or decision.shadow:
-                document = decision_document(decision, event | {name: row[name] for name in _POSITION})
+                document = decision_document(decision, event | {name: row[name] for name in POSITION})
                 yield _Row(document["customer_id"], decision.alert, orjson.dumps(document).decode())
         if changed:
             self._history.update((history.dump(),))

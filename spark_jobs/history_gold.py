@@ -22,9 +22,11 @@ from spark_jobs.aggregates import (
 )
 from spark_jobs.batch import Days
 from spark_jobs.history_load import Load, append_history, is_written
-from spark_jobs.lake import Batch, ensure_table, merge_additive, read_table
-from spark_jobs.medallion_gold import DEFAULT_LOOK_BACK_DAYS, decide_all
-from spark_jobs.rule_sets import RuleSet
+from spark_jobs.judging import LOOK_BACK_DAYS
+from spark_jobs.lake import ensure_table, merge_additive, read_table
+from spark_jobs.medallion_gold import decide_all
+from spark_jobs.micro_batch import Batch
+from spark_jobs.published_rules import RuleSet
 from spark_jobs.runtime import say
 
 SILVER, DECISIONS = table("silver.transactions"), table("gold.fraud_decisions")
@@ -67,7 +69,7 @@ def load_decisions(spark: SparkSession, settings: Settings, load: Load, rules: R
         ensure_table(spark, settings.lake_root, spec)
     days = span_of(spark, settings, load)
     if days is not None and not is_written(spark, settings.lake_root, DECISIONS, load, ONE):
-        since = days.start - timedelta(days=DEFAULT_LOOK_BACK_DAYS)
+        since = days.start - timedelta(days=LOOK_BACK_DAYS)
         decisions = load.of(decide_all(spark, settings, since, days, rules))
         append_history(decisions, settings.lake_root, DECISIONS, load, ONE)
     say(f"gold: decisions by rule set {rules.version}")

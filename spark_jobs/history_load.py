@@ -15,9 +15,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraud_domain.tables import TableSpec
-from spark_jobs.lake import Batch, append_once, written_version
+from fraud_domain.topics import HISTORY_PREFIX
+from spark_jobs.lake import append_once, written_version
+from spark_jobs.micro_batch import Batch
 
-TOPIC_PREFIX = "history:"
 _CHUNK_BYTES = 512 * 1024 * 1024
 SPLIT_BYTES = 128 * 1024 * 1024
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".jsonl.gz", ".json.gz")
@@ -47,7 +48,7 @@ class Load:
     @property
     def topic(self) -> str:
         """What its rows have in the column `topic`."""
-        return f"{TOPIC_PREFIX}{self.name}"
+        return f"{HISTORY_PREFIX}{self.name}"
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -19,23 +19,11 @@ from pyspark.sql import functions as F
 
 from fraud_domain.tables import TableSpec, location
 from spark_jobs.failpoints import Failpoint, reached
+from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 
 _PROPERTIES = {"delta.checkpointInterval": "50", "delta.enableDeletionVectors": "false"}
 _TXN = "spark.databricks.delta.write.txn"
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Identity of a micro-batch: the same after any crash and replay."""
-
-    stream: str
-    generation: str
-    batch_id: int
-
-    def app_id(self, table: str) -> str:
-        """Idempotence key of this batch's write to one table."""
-        return f"{self.stream}:{table}:{self.generation}"
 
 
 def current_generation(frame: DataFrame) -> str:

@@ -8,8 +8,9 @@ from psycopg import sql
 
 from fraud_domain.tables import TableSpec
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import Additive, Batch
+from spark_jobs.lake import Additive
 from spark_jobs.lease import Parameters
+from spark_jobs.micro_batch import Batch
 
 
 def _qualified(spec: TableSpec) -> sql.Composable:

@@ -18,15 +18,13 @@ from fraud_domain.settings import Settings
 from fraud_domain.tables import table
 from spark_jobs.batch import Days, main, parse_day, rule_set
 from spark_jobs.batch_decisions import decide_history
-from spark_jobs.decisions import Limits
+from spark_jobs.judging import LOOK_BACK_DAYS, Limits
 from spark_jobs.lake import ensure_table, read_table, replace_days
-from spark_jobs.rule_sets import RuleSet
+from spark_jobs.published_rules import RuleSet
 from spark_jobs.runtime import say
 
 RECOMPUTED = table("gold.recomputed_decisions")
 _NOTES = {Origin.LABELS: table("silver.labels"), Origin.ACCOUNT_EVENTS: table("silver.account_events")}
-DEFAULT_LOOK_BACK_DAYS = 120
-"""History before the first day that is replayed: what rules see (35 days), and the older card that wakes up."""
 
 
 def recompute(spark: SparkSession, settings: Settings, days: Days, rules: RuleSet, look_back_days: int) -> int:
@@ -68,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--from", dest="start", type=parse_day, required=True, help="first event date, UTC")
     made.add_argument("--to", dest="end", type=parse_day, required=True, help="day after the last one")
     made.add_argument("--rule-set", help="a published version, or `directory`; default: the newest published")
-    made.add_argument("--look-back-days", type=int, default=DEFAULT_LOOK_BACK_DAYS, help="history before the first day")
+    made.add_argument("--look-back-days", type=int, default=LOOK_BACK_DAYS, help="history before the first day")
     return made
 
 

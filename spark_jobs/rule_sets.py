@@ -20,7 +20,8 @@ from pyspark import SparkFiles, TaskContext
 from pyspark.sql import SparkSession
 
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import Batch
+from spark_jobs.micro_batch import Batch
+from spark_jobs.published_rules import NoRuleSetError, RuleSet, newest, record_boundary, texts_of
 
 PLAN = "medallion.rule_sets"
 """Local property: JSON list of [first batch, rule-set version], ascending."""
@@ -28,18 +29,6 @@ _BATCH = "streaming.sql.batchId"
 LOOK_EVERY_SECONDS = 1.0
 """Batches that follow sooner do not ask the database again."""
 _LOOK_PATIENCE_SECONDS = 2.0
-
-
-class NoRuleSetError(RuntimeError):
-    """The database holds no rule set to judge by."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    """What a worker needs to judge, as plain texts: unpickling a whole catalogue took most of a task's time."""
-
-    version: str
-    texts: tuple[tuple[str, str], ...]
 
 
 def of_this_batch(started_with: RuleSet) -> RuleSet:
@@ -115,7 +104,7 @@ class RuleBook:
         self._looked = time.monotonic()
         if not self._recorded:
             with self.pool.connection() as connection:
-                self._record(connection, batch.generation, batch.batch_id)
+                record_boundary(connection, self.query, batch.generation, batch.batch_id, self._activation)
             self._recorded = True
         published = self._published_since()
         if published is None:
@@ -123,7 +112,7 @@ class RuleBook:
         with self.pool.connection() as connection:
             self._activation, version = published
             texts = texts_of(connection, version)
-            self._record(connection, batch.generation, batch.batch_id + 1)
+            record_boundary(connection, self.query, batch.generation, batch.batch_id + 1, self._activation)
         reached(Failpoint.AFTER_RULES_RECORDED)
         _ship(spark, self.folder, version, texts)
         self.plan = [*self.plan[-1:], (batch.batch_id + 1, version)]
@@ -138,23 +127,8 @@ class RuleBook:
             return None
         return published if published is not None and published[0] > self._activation else None
 
-    def _record(self, connection: psycopg.Connection[Any], generation: str, first_batch: int) -> None:
-        connection.execute(
-            "INSERT INTO fraud.rule_boundaries (query, generation, first_batch, activation_id) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT DO NOTHING",
-            (self.query, generation, first_batch, self._activation),
-        )
-
     def _tell(self, spark: SparkSession) -> None:
         spark.sparkContext.setLocalProperty(PLAN, json.dumps(self.plan))
-
-
-def newest(connection: psycopg.Connection[Any]) -> tuple[int, str] | None:
-    """Activation and version of the rule set published last."""
-    row = connection.execute(
-        "SELECT activation_id, version FROM fraud.rule_activations ORDER BY activation_id DESC LIMIT 1"
-    ).fetchone()
-    return None if row is None else (row[0], row[1])
 
 
 def _boundaries(connection: psycopg.Connection[Any], query: str, generation: str) -> list[tuple[int, str]]:
@@ -173,18 +147,6 @@ def _activation_of(connection: psycopg.Connection[Any], query: str, generation: 
         "SELECT max(activation_id) FROM fraud.rule_boundaries WHERE query = %s AND generation = %s", (query, generation)
     ).fetchone()
     return int(row[0]) if row and row[0] is not None else 0
-
-
-def texts_of(connection: psycopg.Connection[Any], version: str) -> dict[str, str]:
-    """The rule files of a published version, by name.
-
-    Raises:
-        NoRuleSetError: it was never published.
-    """
-    row = connection.execute("SELECT texts FROM fraud.rule_versions WHERE version = %s", (version,)).fetchone()
-    if row is None:
-        raise NoRuleSetError(f"rule set {version} is not in fraud.rule_versions; `medallion rules history` lists them")
-    return dict(row[0])
 
 
 def _ship(spark: SparkSession, folder: Path, version: str, texts: dict[str, str]) -> None:

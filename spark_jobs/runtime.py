@@ -1,45 +1,74 @@
-"""The life of a Spark application that runs streams: lease, start, heartbeat, watch, clean stop.
+"""The life of a process that runs streams, on whatever engine: lease, start, heartbeat, watch, clean stop.
 
 Contract with whoever starts it: exit 0 = stopped as asked or (availableNow) finished, 1 = a query failed,
-75 = another driver holds a stream. SIGTERM or SIGINT to this process stops the queries and then Spark. It
-also stops when the supervisor named in MEDALLION_SUPERVISOR (pid:start time) is gone.
+75 = another driver holds a stream. SIGTERM or SIGINT to this process stops the queries and then the engine.
+It also stops when the supervisor named in MEDALLION_SUPERVISOR (pid:start time) is gone.
 """
 
 import contextlib
 import os
-import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
-import orjson
 import psutil
 import psycopg
-from py4j.protocol import Py4JError
-from pyspark.sql import SparkSession
-from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.settings import MissingSecretError, Settings
 from spark_jobs.heartbeat import Heartbeat
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
-from spark_jobs.progress import from_json, with_rows_after
-
-Start = Callable[[SparkSession, Settings, int], list[StreamingQuery]]
-"""Starts a stream's queries: (spark, settings, lease epoch)."""
+from spark_jobs.progress import Progress, with_rows_after
 
 EXIT_FAILED, EXIT_HELD = 1, 75
-_JVM_GONE = (Py4JError, OSError)
-"""What every call into a JVM that was killed ends with."""
 SUPERVISOR_VARIABLE = "MEDALLION_SUPERVISOR"
 _PRUNE_EVERY_SECONDS = 3600.0
 _START_SECONDS = 600.0
 
 
-def main(streams: Mapping[str, Start]) -> int:
+class EngineGoneError(RuntimeError):
+    """What runs the queries was killed; the message names it."""
+
+
+class Query(Protocol):
+    """A running query of a stream. Every method may raise `EngineGoneError`, but `stop`."""
+
+    @property
+    def name(self) -> str:
+        """`stream.query`."""
+
+    @property
+    def generation(self) -> str:
+        """Of its checkpoint."""
+
+    def is_active(self) -> bool:
+        """Whether it still runs."""
+
+    def failure(self) -> str:
+        """Why it ended; nothing when it runs or ended as it should."""
+
+    def reported(self) -> Sequence[Progress]:
+        """Its last batches, the oldest first."""
+
+    def waits(self) -> bool:
+        """Whether it has looked at its source and found nothing to do."""
+
+    def stop(self) -> None:
+        """End it, between two batches if possible."""
+
+
+Launch = Callable[[str, Settings, int], Sequence[Query]]
+"""Starts a stream's queries: (stream, settings, lease epoch)."""
+Engine = Callable[[str], AbstractContextManager[Launch]]
+"""What the queries of the application of that name run on, for the length of a block."""
+
+
+def main(streams: Sequence[str], engine: Engine) -> int:
     """Run streams until they are told to stop, finish or fail; returns the exit code."""
     settings = Settings()
     stop = threading.Event()
@@ -50,7 +79,7 @@ def main(streams: Mapping[str, Start]) -> int:
         database = settings.postgres_parameters("fraud_writer")
         with Lease(database, tuple(streams), f"{application}@{os.uname().nodename}:{os.getpid()}") as lease:
             heartbeat = Heartbeat(database, application, os.environ.get("MEDALLION_RUN_ID", ""), datetime.now(UTC))
-            return _Application(settings, streams, lease, heartbeat, stop).run()
+            return _Application(settings, tuple(streams), engine, lease, heartbeat, stop).run()
     except StreamHeldError as held:
         say(str(held))
         return EXIT_HELD
@@ -83,11 +112,12 @@ def supervisor_alive(word: str | None) -> bool:
 @dataclass(slots=True)
 class _Application:
     settings: Settings
-    streams: Mapping[str, Start]
+    streams: tuple[str, ...]
+    engine: Engine
     lease: Lease
     heartbeat: Heartbeat
     stop: threading.Event
-    _queries: dict[str, list[StreamingQuery]] = field(default_factory=dict)
+    _queries: dict[str, Sequence[Query]] = field(default_factory=dict)
     _seen: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> int:
@@ -102,14 +132,11 @@ class _Application:
             started.set()
             beating.join()
 
-        spark = SparkSession.builder.appName(f"medallion-{self.heartbeat.application}").getOrCreate()
-        spark.sparkContext.setLogLevel("WARN")
         try:
-            return self._run(spark, on_started)
+            with self.engine(self.heartbeat.application) as launch:
+                return self._run(launch, on_started)
         finally:
             started.set()
-            with contextlib.suppress(*_JVM_GONE):
-                spark.stop()
 
     def _beat_while_starting(self, started: threading.Event) -> None:
         """A slow start is not a dead one; one that takes longer than this is."""
@@ -119,18 +146,18 @@ class _Application:
                 with contextlib.suppress(psycopg.OperationalError):
                     self.heartbeat.beat(stream, "starting")
 
-    def _run(self, spark: SparkSession, on_started: Callable[[], None]) -> int:
+    def _run(self, launch: Launch, on_started: Callable[[], None]) -> int:
         failure = ""
         try:
-            for stream, start in self.streams.items():
-                self._queries[stream] = start(spark, self.settings, self.lease.epochs[stream])
+            for stream in self.streams:
+                self._queries[stream] = launch(stream, self.settings, self.lease.epochs[stream])
                 say(f"stream {stream} started: {', '.join(q.name for q in self._queries[stream])}")
             on_started()
             failure = self._watch()
         except FencedError as fenced:
             failure = str(fenced)
-        except _JVM_GONE as error:
-            failure = f"Spark's JVM is gone: {type(error).__name__}"
+        except EngineGoneError as gone:
+            failure = str(gone)
         except Exception as error:
             failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             raise
@@ -156,9 +183,9 @@ class _Application:
             active = False
             for stream, queries in self._queries.items():
                 for query in queries:
-                    if failure := _failure(query):
+                    if failure := query.failure():
                         return f"stream {stream}, query {query.name}: {failure}"
-                    active = active or query.isActive
+                    active = active or query.is_active()
             self._report()
             if stopping or not active:
                 return ""
@@ -174,14 +201,14 @@ class _Application:
             for stream, queries in self._queries.items():
                 newest, begun = -1, True
                 for query in queries:
-                    reported = [from_json(orjson.loads(p.json)) for p in query.recentProgress]
-                    begun = begun and (bool(reported) or _waits(query))
+                    reported = query.reported()
+                    begun = begun and (bool(reported) or query.waits())
                     fresh = with_rows_after(self._seen.get(query.name, -1), reported)
                     self.heartbeat.record(stream, fresh)
                     if fresh:
                         self._seen[query.name] = fresh[-1].batch_id
                     newest = max(newest, self._seen.get(query.name, -1))
-                generation = queries[0].id if queries else ""
+                generation = queries[0].generation if queries else ""
                 state = "running" if begun else "starting"
                 self.heartbeat.beat(stream, state, generation, newest if newest >= 0 else None)
         except psycopg.OperationalError as error:
@@ -190,26 +217,4 @@ class _Application:
     def _stop_queries(self) -> None:
         for queries in self._queries.values():
             for query in queries:
-                with contextlib.suppress(*_JVM_GONE):
-                    query.stop()
-
-
-def _waits(query: StreamingQuery) -> bool:
-    """Whether a trigger of the query is over and had nothing to report."""
-    return str(query.status["message"]).startswith("Waiting")
-
-
-def _failure(query: StreamingQuery) -> str:
-    error = None if query.isActive else query.exception()
-    return "" if error is None else first_cause(str(error))
-
-
-def first_cause(message: str) -> str:
-    """The line that names the cause in what Spark says of a failed query, without stack traces and plans."""
-    report = message.split("\n\nJVM stacktrace")[0].split("=== Streaming Query ===")[0]
-    # Py4J puts what Java raised on a line of its own, after a colon.
-    lines = [line.removeprefix(": ") for line in report.splitlines()]
-    raised = [
-        line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception)\b|[a-z_]\w*(\.\w+)*\.[A-Z]\w+:", line)
-    ]
-    return (raised[-1] if raised else report.strip().splitlines()[0] if report.strip() else "no reason given")[:1000]
+                query.stop()

@@ -13,12 +13,11 @@ from pyspark.sql import functions as F
 from fraud_domain.rules import Subject, load_texts
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
+from fraud_domain.topics import HISTORY_PREFIX
 from spark_jobs.batch_decisions import remember_history
-from spark_jobs.decisions import Limits
-from spark_jobs.history_load import TOPIC_PREFIX
+from spark_jobs.judging import LOOK_BACK_DAYS, Limits
 from spark_jobs.lake import has_rows, is_there, read_table
-from spark_jobs.medallion_gold import DEFAULT_LOOK_BACK_DAYS
-from spark_jobs.rule_sets import RuleSet
+from spark_jobs.published_rules import RuleSet
 
 SILVER = table("silver.transactions")
 
@@ -28,11 +27,11 @@ def loaded_transactions(spark: SparkSession, settings: Settings) -> DataFrame | 
     lake = settings.lake_root
     if not is_there(spark, lake, SILVER) or not has_rows(spark, lake, SILVER):
         return None
-    loaded = read_table(spark, lake, SILVER).where(F.startswith("topic", F.lit(TOPIC_PREFIX)))
+    loaded = read_table(spark, lake, SILVER).where(F.startswith("topic", F.lit(HISTORY_PREFIX)))
     newest = loaded.agg(F.max("event_date")).collect()[0][0]
     if newest is None:
         return None
-    return loaded.where(F.col("event_date") > F.lit(newest - timedelta(days=DEFAULT_LOOK_BACK_DAYS)))
+    return loaded.where(F.col("event_date") > F.lit(newest - timedelta(days=LOOK_BACK_DAYS)))
 
 
 def seed_of(

@@ -45,11 +45,6 @@ def delta_stream(
     return reader.load(location(settings.lake_root, spec))
 
 
-def checkpoint_path(settings: Settings, stream: str, query: str) -> str:
-    """Checkpoint of one query."""
-    return f"{settings.checkpoint_root}/{stream}/{query}"
-
-
 def generation_of(spark: SparkSession, path: str) -> str | None:
     """The query id that a checkpoint holds; None when no query ever started on it."""
     if not has_checkpoint(spark, path):

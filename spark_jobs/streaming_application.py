@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from spark_jobs import streaming_bronze, streaming_gold, streaming_silver, streaming_to_postgres
-from spark_jobs.runtime import Start, main
+from spark_jobs.spark_runtime import Start, main
 
 STARTS: dict[str, Start] = {
     "bronze": streaming_bronze.start,

@@ -13,12 +13,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.settings import Settings
-from fraud_domain.streams import stream
+from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import TableSpec, table
 from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.masking import has_card_number, mask_card_numbers
-from spark_jobs.runtime import main
-from spark_jobs.sources import checkpoint_path, has_checkpoint, kafka_stream, lake_trigger, offsets_after, triggered
+from spark_jobs.sources import has_checkpoint, kafka_stream, lake_trigger, offsets_after, triggered
+from spark_jobs.spark_runtime import main
 
 BRONZE = stream("bronze")
 

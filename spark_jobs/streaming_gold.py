@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.settings import Settings
-from fraud_domain.streams import stream
+from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import DECISION_COLUMNS, TableSpec, location, table
 from spark_jobs.aggregates import (
     CUSTOMERS,
@@ -25,12 +25,14 @@ from spark_jobs.aggregates import (
     window_metrics,
 )
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import Batch, append_once, current_generation, ensure_table, merge_additive
+from spark_jobs.lake import append_once, current_generation, ensure_table, merge_additive
 from spark_jobs.marts import add_to_marts, replace_in_mart
-from spark_jobs.rebase import Rebase, begun, require_checkpoint
-from spark_jobs.runtime import main
+from spark_jobs.micro_batch import Batch
+from spark_jobs.rebase import Rebase, begun
+from spark_jobs.rebased_rows import missing, require_checkpoint, touches
 from spark_jobs.schemas import columns_schema
-from spark_jobs.sources import checkpoint_path, delta_stream, triggered
+from spark_jobs.sources import delta_stream, triggered
+from spark_jobs.spark_runtime import main
 
 GOLD = stream("gold")
 DECISIONS, ALERTS = table("gold.fraud_decisions"), table("gold.fraud_alerts")
@@ -81,8 +83,8 @@ def write_decisions(lake_root: str, rebase: Rebase | None = None) -> Callable[[D
         frame.persist()
         try:
             outputs = [(DECISIONS, frame), (ALERTS, frame.where("alert"))]
-            if rebase and rebase.touches(frame):
-                outputs = [(spec, rebase.missing(rows, lake_root, spec, spec.key)) for spec, rows in outputs]
+            if rebase and touches(rebase, frame):
+                outputs = [(spec, missing(rebase, rows, lake_root, spec, spec.key)) for spec, rows in outputs]
             for spec, rows in outputs:
                 if spec is DECISIONS or not rows.isEmpty():
                     append_once(rows, lake_root, spec, batch)

@@ -14,13 +14,15 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.contract import SCHEMA_VERSION
 from fraud_domain.settings import Settings
-from fraud_domain.streams import stream
+from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import TableSpec, table
 from spark_jobs.contract import TimeLimits, parse_account_events, parse_labels, parse_transactions
-from spark_jobs.lake import Batch, append_once, current_generation, ensure_table
-from spark_jobs.rebase import POSITION, Rebase, begun, require_checkpoint
-from spark_jobs.runtime import main
-from spark_jobs.sources import checkpoint_path, delta_stream, lake_trigger, triggered
+from spark_jobs.lake import append_once, current_generation, ensure_table
+from spark_jobs.micro_batch import Batch
+from spark_jobs.rebase import Rebase, begun
+from spark_jobs.rebased_rows import POSITION, missing, require_checkpoint, touches
+from spark_jobs.sources import delta_stream, lake_trigger, triggered
+from spark_jobs.spark_runtime import main
 
 SILVER = stream("silver")
 TRANSACTIONS, LABELS = table("silver.transactions"), table("silver.labels")
@@ -74,7 +76,7 @@ def write_transactions(lake_root: str, rebase: Rebase | None = None) -> Callable
             ).collect()[0]
             valid = frame.where(F.col("errors").isNull())
             outputs = ((TRANSACTIONS, valid), (QUARANTINE, quarantined(frame)), (LATE, late(valid)))
-            again = rebase if rebase and rebase.touches(frame) else None
+            again = rebase if rebase and touches(rebase, frame) else None
             _append_filled(outputs, tuple(counts), lake_root, batch, again)
         finally:
             frame.unpersist()
@@ -92,7 +94,7 @@ def write_notes(spec: TableSpec, lake_root: str, rebase: Rebase | None = None) -
             wrong = F.col("errors").isNotNull()
             counts = frame.agg(F.count_if(~wrong), F.count_if(wrong)).collect()[0]
             outputs = ((spec, frame.where(~wrong)), (QUARANTINE, quarantined(frame)))
-            again = rebase if rebase and rebase.touches(frame) else None
+            again = rebase if rebase and touches(rebase, frame) else None
             _append_filled(outputs, tuple(counts), lake_root, batch, again)
         finally:
             frame.unpersist()
@@ -110,7 +112,7 @@ def _append_filled(
     """Commit only where there are rows: an empty Delta commit costs as much as a full one."""
     for (spec, rows), count in zip(outputs, counts, strict=True):
         if count:
-            append_once(rebase.missing(rows, lake_root, spec, POSITION) if rebase else rows, lake_root, spec, batch)
+            append_once(missing(rebase, rows, lake_root, spec, POSITION) if rebase else rows, lake_root, spec, batch)
 
 
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:

@@ -16,19 +16,23 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings, Trigger
-from fraud_domain.streams import stream
+from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_ALERTS, FRAUD_DECISIONS, FRAUD_LABELS, TRANSACTIONS
 from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.decision_log import DecisionLog
-from spark_jobs.decisions import Limits, decide_customers, decide_others
+from spark_jobs.decisions import decide_customers, decide_others
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import Batch, current_generation
+from spark_jobs.judging import Limits
+from spark_jobs.lake import current_generation
+from spark_jobs.micro_batch import Batch
 from spark_jobs.moved_checkpoint import follow_move
+from spark_jobs.published_rules import RuleSet
 from spark_jobs.rebase import Rebase, begun, rebase_of
-from spark_jobs.rule_sets import RuleBook, RuleSet
-from spark_jobs.runtime import main, say
+from spark_jobs.rule_sets import RuleBook
+from spark_jobs.runtime import say
 from spark_jobs.seeding import loaded_transactions, seed_of
-from spark_jobs.sources import checkpoint_path, generation_of, kafka_stream, triggered
+from spark_jobs.sources import generation_of, kafka_stream, triggered
+from spark_jobs.spark_runtime import main
 
 ALERTS = stream("alerts")
 Decide = Callable[[DataFrame, RuleSet, Limits, DataFrame | None], DataFrame]

@@ -27,7 +27,7 @@ from medallion_services.dashboard import adopt, message
 from medallion_services.generator.timeline import ALL_FRAUDS, Plan, Timeline
 from medallion_services.generator.world import World
 from spark_jobs.alert_sink import ALERT_COLUMNS, AlertSink, open_sink
-from spark_jobs.lake import Batch
+from spark_jobs.micro_batch import Batch
 
 DAYS, CUSTOMERS, SEED = 14, 300, 11
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

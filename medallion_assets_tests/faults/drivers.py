@@ -146,7 +146,12 @@ class Driver:
         if self._arms:
             environment[VARIABLE] = self._arms.pop(0)
         application = Application(self.name, tuple(stream(name) for name in self.streams))
-        self._process = spawn(command(application), environment=environment, log=self.log, cwd=PROJECT_ROOT)
+        self._process = spawn(
+            command(application, self.settings.streams.alert_lane),
+            environment=environment,
+            log=self.log,
+            cwd=PROJECT_ROOT,
+        )
 
     def _keep(self) -> None:
         while True:

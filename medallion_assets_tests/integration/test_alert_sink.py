@@ -13,8 +13,8 @@ from medallion_services.embedded.throwaway import own_database
 from spark_jobs import alert_sink
 from spark_jobs.alert_sink import AlertSink, ReplayDiffersError, open_sink
 from spark_jobs.failpoints import Failpoint
-from spark_jobs.lake import Batch
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
+from spark_jobs.micro_batch import Batch
 
 
 @pytest.fixture(scope="module")

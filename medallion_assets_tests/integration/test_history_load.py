@@ -31,7 +31,7 @@ from spark_jobs.history_load import Load, plan, source_files
 from spark_jobs.medallion_bronze import load_bronze
 from spark_jobs.medallion_silver import load_silver
 from spark_jobs.medallion_to_postgres import load_marts
-from spark_jobs.rebase import require_checkpoint
+from spark_jobs.rebased_rows import require_checkpoint
 
 ROWS_PER_FILE = 400
 START = datetime(2026, 3, 1, tzinfo=UTC).timestamp()

@@ -8,7 +8,8 @@ from pyspark.sql import SparkSession
 from fraud_domain.tables import location, table
 from medallion_assets_tests.lake_rows import row
 from spark_jobs.aggregates import METRICS_RULE
-from spark_jobs.lake import Batch, ensure_table, merge_additive
+from spark_jobs.lake import ensure_table, merge_additive
+from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 
 HOUR = table("gold.transaction_metrics_hour")

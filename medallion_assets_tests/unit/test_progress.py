@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from spark_jobs.progress import Progress, from_json, kafka_lag, with_rows_after
-from spark_jobs.runtime import first_cause
+from spark_jobs.spark_runtime import first_cause
 
 KAFKA_SOURCE: dict[str, Any] = {
     "description": "KafkaV2[Subscribe[transactions]]",

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from fraud_domain.settings import PROJECT_ROOT, Layout, Settings
+from fraud_domain.settings import PROJECT_ROOT, AlertLane, Layout, Settings
 from fraud_domain.streams import applications
 from medallion_assets.defs.streams.decide import Beat
 from medallion_assets.defs.streams.supervisor import (
@@ -202,16 +202,17 @@ def test_driver_started_by_hand_misses_nobody() -> None:
     assert supervisor_alive("")
 
 
+@pytest.mark.parametrize("lane", AlertLane)
 @pytest.mark.parametrize("layout", Layout)
-def test_command_lines_name_scripts_that_exist_and_hold_no_secret(layout: Layout) -> None:
+def test_command_lines_name_scripts_that_exist_and_hold_no_secret(layout: Layout, lane: AlertLane) -> None:
     for application in applications(layout):
-        arguments = command(application)
+        arguments = command(application, lane)
         assert sys.executable in arguments
         (path,) = [Path(each) for each in arguments if each.endswith(".py")]
         assert path.is_relative_to(PROJECT_ROOT / "spark_jobs")
         assert path.is_file()
         named = [each for each in arguments if each in application.stream_names]
-        only = [stream.script for stream in application.streams] == [path.name]
+        only = [stream.script_of(lane) for stream in application.streams] == [path.name]
         assert only or named == list(application.stream_names)
 
 

@@ -18,7 +18,7 @@ import psutil
 import psycopg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from fraud_domain.settings import PROJECT_ROOT, Settings
+from fraud_domain.settings import PROJECT_ROOT, AlertLane, Settings
 from fraud_domain.streams import Application
 from medallion_assets.defs.streams.control import beats, mark_ended
 from medallion_assets.platform import Platform
@@ -52,7 +52,7 @@ def supervisor_job(application: Application) -> dg.JobDefinition:
     @dg.op(name=f"{application.name}_driver", description=f"Runs {', '.join(application.stream_names)} until stopped")
     def supervise(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
         try:
-            run_driver(context, platform, application, command(application))
+            run_driver(context, platform, application, command(application, platform.settings.streams.alert_lane))
         finally:
             # A database that is away hears it from the heartbeat's age instead.
             with contextlib.suppress(psycopg.OperationalError), platform.database("fraud_writer") as connection:
@@ -70,12 +70,12 @@ def supervisor_job(application: Application) -> dg.JobDefinition:
     return job
 
 
-def command(application: Application) -> list[str]:
+def command(application: Application, lane: AlertLane) -> list[str]:
     """The driver's command line; it holds no secret. The lake yields to the alert lane where they share cores."""
     jobs = PROJECT_ROOT / "spark_jobs"
     yielding = [] if "alerts" in application.stream_names else ["nice", "-n", "10"]
     if len(application.streams) == 1:
-        return [*yielding, sys.executable, str(jobs / application.streams[0].script)]
+        return [*yielding, sys.executable, str(jobs / application.streams[0].script_of(lane))]
     return [*yielding, sys.executable, str(jobs / "streaming_application.py"), *application.stream_names]
 
 

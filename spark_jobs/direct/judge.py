@@ -1,0 +1,103 @@
+"""Messages in, decisions out: the same as the operator of `decisions.py` makes of the same batch.
+
+A batch is judged in one order: what is known about subjects first, then transactions, by partition and offset.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from fraud_domain.acceptance import Acceptance
+from fraud_domain.rules import Engine, Origin, Subject
+from fraud_domain.topics import TRANSACTIONS
+from spark_jobs.direct.memory import Memory
+from spark_jobs.direct.store import Judged
+from spark_jobs.judging import POSITION, Limits, decision_document, engine_of
+from spark_jobs.published_rules import RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a topic; `at` is Kafka's time in epoch microseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    at: int
+    value: bytes
+
+
+class Judge:
+    """Judges batches, one after the other."""
+
+    def __init__(self, memory: Memory, rules: RuleSet, limits: Limits) -> None:
+        self._memory = memory
+        self._limits = limits
+        self._acceptance = Acceptance(limits.future_tolerance_us)
+        self.take_up(rules)
+
+    def take_up(self, rules: RuleSet) -> None:
+        """Judge by these rules from now on."""
+        made = [engine_of(rules, self._limits, subject) for subject in Subject]
+        self._engines = [engine for engine in made if engine.rules]
+
+    def judge(self, messages: Iterable[Message]) -> Iterator[Judged]:
+        """What to tell of a batch: every decision about a customer, those about others where a rule hit."""
+        for message in sorted(messages, key=_arrival):
+            if message.topic == TRANSACTIONS:
+                yield from self._decide(message)
+            else:
+                self._note(message)
+
+    def remember(self, event: dict[str, Any]) -> None:
+        """Take a transaction into the histories and tell nobody."""
+        for engine in self._engines:
+            name = event[engine.subject.field]
+            if name is not None and engine.decide(self._memory.of(engine, name), event) is not None:
+                self._memory.note_change(engine.subject, name)
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Fields of a transaction that `remember` reads."""
+        return frozenset().union(*(engine.inputs for engine in self._engines))
+
+    def _decide(self, message: Message) -> Iterator[Judged]:
+        event = self._acceptance.accept(message.value, message.at)
+        if event is None:
+            return
+        position = (message.topic, message.partition, message.offset, message.at)
+        placed = event | dict(zip(POSITION, position, strict=True))
+        for engine in self._engines:
+            kind = engine.subject
+            name = event[kind.field]
+            decision = None if name is None else engine.decide(self._memory.of(engine, name), event)
+            if decision is None:
+                continue
+            self._memory.note_change(kind, name)
+            if kind is Subject.CUSTOMER or decision.reasons or decision.shadow:
+                document = orjson.dumps(decision_document(decision, placed)).decode()
+                yield Judged(event["customer_id"], decision.alert, document)
+
+    def _note(self, message: Message) -> None:
+        noted = self._acceptance.accept_note(message.topic, message.value, message.at)
+        if noted is None:
+            return
+        named = orjson.loads(message.value)
+        for engine in self._engines:
+            name = named.get(engine.subject.field)
+            if isinstance(name, str) and _concerns(noted[0], engine):
+                history = self._memory.of(engine, name)
+                if engine.note(history, *noted):
+                    self._memory.note_change(engine.subject, name)
+
+
+def _concerns(origin: Origin, engine: Engine) -> bool:
+    """Account events are about customers, labels about everybody else (`streaming_to_postgres.LANES`)."""
+    read = Origin.ACCOUNT_EVENTS if engine.subject is Subject.CUSTOMER else Origin.LABELS
+    return origin is read and origin in engine.origins
+
+
+def _arrival(message: Message) -> tuple[bool, str, int, int]:
+    return message.topic == TRANSACTIONS, message.topic, message.partition, message.offset

@@ -1,0 +1,241 @@
+"""The life of the direct lane: read, judge, keep, tell."""
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from fraud_domain.topics import FRAUD_ALERTS, FRAUD_DECISIONS
+from spark_jobs.alert_sink import AlertSink
+from spark_jobs.decision_log import DecisionLog
+from spark_jobs.direct.judge import Judge, Message
+from spark_jobs.direct.memory import Memory
+from spark_jobs.direct.source import Source
+from spark_jobs.direct.store import Judged, Store
+from spark_jobs.failpoints import Failpoint, reached
+from spark_jobs.micro_batch import Batch
+from spark_jobs.progress import Progress
+from spark_jobs.published_rules import NoRuleSetError, RuleSet, newest, record_boundary, texts_of
+from spark_jobs.rebase import Rebase
+from spark_jobs.runtime import say
+
+QUERY = "alerts.decide"
+"""Its name in the ledger, in `stream_progress` and in `rule_boundaries`: it decides about everybody."""
+_WAIT_SECONDS = 0.2
+_LOOK_EVERY_SECONDS = 1.0
+"""Batches may be a thousand a minute: rules are looked for, and figures told, so often."""
+_LOOK_PATIENCE_SECONDS = 2.0
+_STOP_SECONDS = 30.0
+Pool = ConnectionPool[psycopg.Connection[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What was decided before this generation began, and is only remembered: about customers, and about others."""
+
+    customers: Rebase | None
+    others: Rebase | None
+
+    def covers(self, judged: Judged) -> bool:
+        """Whether a decision was made before."""
+        if self.customers is None and self.others is None:
+            return False
+        decision = orjson.loads(judged.decision)
+        rebase = self.customers if decision["subject_kind"] == "customer" else self.others
+        return rebase is not None and rebase.covers(decision["topic"], decision["partition"], decision["offset"])
+
+
+@dataclass(slots=True)
+class Rules:
+    """The rule set in force, and what was published since."""
+
+    pool: Pool
+    store: Store
+    _looked: float = 0.0
+
+    def open(self) -> RuleSet:
+        """The rule set of the next batch; the newest one when there was none yet.
+
+        Raises:
+            NoRuleSetError: nothing was ever published.
+        """
+        _, version = self.store.rules
+        with self.pool.connection() as connection:
+            if not version:
+                published = newest(connection)
+                if published is None:
+                    raise NoRuleSetError("no rule set was ever published; run `medallion rules publish`")
+                activation, version = published
+                self.store.take_up((activation, version))
+                record_boundary(connection, QUERY, self.store.generation, 0, activation)
+            return RuleSet(version, tuple(texts_of(connection, version).items()))
+
+    def published_since(self) -> RuleSet | None:
+        """Rules for the next batch, noted in database and store; a database that is away delays them."""
+        if time.monotonic() - self._looked < _LOOK_EVERY_SECONDS:
+            return None
+        self._looked = time.monotonic()
+        try:
+            with self.pool.connection(_LOOK_PATIENCE_SECONDS) as connection:
+                published = newest(connection)
+                if published is None or published[0] <= self.store.rules[0]:
+                    return None
+                activation, version = published
+                texts = texts_of(connection, version)
+                record_boundary(connection, QUERY, self.store.generation, self.store.batch_id + 1, activation)
+        except psycopg.OperationalError:
+            return None
+        reached(Failpoint.AFTER_RULES_RECORDED)
+        self.store.take_up((activation, version))
+        return RuleSet(version, tuple(texts.items()))
+
+
+@dataclass(slots=True)
+class Figures:
+    """Batches put together to one row of `stream_progress` a second."""
+
+    _since: float = field(default_factory=time.monotonic)
+    _rows: int = 0
+    _longest: float = 0.0
+    _busy: float = 0.0
+    kept: deque[Progress] = field(default_factory=lambda: deque(maxlen=100))
+
+    def add(self, rows: int, seconds: float) -> None:
+        """A batch is done."""
+        self._rows += rows
+        self._busy += seconds
+        self._longest = max(self._longest, seconds)
+
+    def tell(self, batch_id: int, lag: Callable[[], int | None], at_once: bool = False) -> None:
+        """Put what came since the last row into one, if a second has passed; `batch_ms` is the longest batch."""
+        now = time.monotonic()
+        if not self._rows or (now - self._since < _LOOK_EVERY_SECONDS and not at_once):
+            return
+        rate = self._rows / self._busy if self._busy else 0.0
+        row = Progress(QUERY, batch_id, datetime.now(UTC), self._rows, rate, self._longest * 1000, lag(), {})
+        self.kept.append(row)
+        self._since, self._rows, self._longest, self._busy = now, 0, 0.0, 0.0
+
+
+@dataclass(slots=True)
+class DirectLane:
+    """The lane as `runtime.Query`, on a thread of its own."""
+
+    source: Source
+    judge: Judge
+    memory: Memory
+    store: Store
+    sink: AlertSink
+    log: DecisionLog
+    rules: Rules
+    covered: Covered
+    most: int
+    """Messages of a batch."""
+    held: ExitStack = field(default_factory=ExitStack)
+    """What to let go of at the end."""
+    name: str = QUERY
+    _figures: Figures = field(default_factory=Figures)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _waited: bool = False
+    _untold: bool = False
+    _failure: str = ""
+    _thread: threading.Thread | None = None
+
+    @property
+    def generation(self) -> str:
+        """The id of the store."""
+        return self.store.generation
+
+    def start(self) -> "DirectLane":
+        """Begin to judge."""
+        self._thread = threading.Thread(target=self._run, name=QUERY, daemon=True)
+        self._thread.start()
+        return self
+
+    def is_active(self) -> bool:
+        """Whether it still runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def failure(self) -> str:
+        """Why it ended; nothing when it runs or ended as it should."""
+        return self._failure
+
+    def reported(self) -> Sequence[Progress]:
+        """Its last figures."""
+        return list(self._figures.kept)
+
+    def waits(self) -> bool:
+        """Whether it has looked at its source and found nothing to do."""
+        return self._waited
+
+    def stop(self) -> None:
+        """End it after the batch it is at."""
+        self._stopping.set()
+        self.join(_STOP_SECONDS)
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until it has ended."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            self._tell(self.store.untold())
+            while not self._stopping.is_set() and not self.source.finished:
+                messages = self.source.read(self.most, _WAIT_SECONDS)
+                if messages:
+                    self._batch(messages)
+                else:
+                    self._rest()
+            self._rest()
+        except Exception as error:
+            say(traceback.format_exc())
+            self._failure = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
+        finally:
+            self.held.close()
+
+    def _batch(self, messages: list[Message]) -> None:
+        started = time.monotonic()
+        judged = [each for each in self.judge.judge(messages) if not self.covered.covers(each)]
+        positions: dict[tuple[str, int], int] = {}
+        for message in messages:
+            place = (message.topic, message.partition)
+            positions[place] = max(positions.get(place, 0), message.offset + 1)
+        reached(Failpoint.BEFORE_HISTORIES)
+        self.store.commit(self.memory.changes(), positions, judged)
+        self.memory.stored()
+        reached(Failpoint.AFTER_HISTORIES)
+        self._tell(judged)
+        self._figures.add(len(messages), time.monotonic() - started)
+        self._figures.tell(self.store.batch_id, self.source.lag)
+        if rules := self.rules.published_since():
+            self.judge.take_up(rules)
+
+    def _tell(self, judged: list[Judged]) -> None:
+        """Tell of the last batch: alerts first, because people wait for them, then the decision log."""
+        alerts = [each for each in judged if each.alert]
+        batch = Batch(QUERY, self.store.generation, self.store.batch_id)
+        self.sink.commit(batch, [orjson.loads(each.decision) for each in alerts])
+        for topic, chosen in ((FRAUD_ALERTS, alerts), (FRAUD_DECISIONS, judged)):
+            if chosen:
+                reached(Failpoint.BEFORE_PUBLISH, topic)
+                self.log.publish(topic, ((each.customer_id, each.decision) for each in chosen))
+                reached(Failpoint.AFTER_PUBLISH, topic)
+        self._untold = bool(judged)
+
+    def _rest(self) -> None:
+        """Nothing to do: note that all was told, and tell the last figures."""
+        if self._untold:
+            self.store.told()
+            self._untold = False
+        self._figures.tell(self.store.batch_id, self.source.lag, at_once=True)
+        self._waited = True

@@ -1,0 +1,238 @@
+"""What the direct lane remembers: histories, positions in Kafka and the last batch's decisions, in one SQLite file.
+
+A batch is one transaction: the histories it changed, where it stands in Kafka, and what is still to be told to others.
+So a batch is judged once. A crash before it leaves nothing of it; after it, the next driver tells what is there, under
+the number that the batch had, and the ledger in PostgreSQL takes it once.
+"""
+
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from spark_jobs.lease import FencedError
+
+FORMAT = 1
+FILE = "histories.sqlite"
+_SCHEMA = """
+CREATE TABLE lane (
+    format INTEGER NOT NULL, generation TEXT NOT NULL, epoch INTEGER NOT NULL, batch_id INTEGER NOT NULL,
+    activation INTEGER NOT NULL, rules TEXT NOT NULL, begun INTEGER NOT NULL
+);
+CREATE TABLE position (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
+CREATE TABLE subject (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, history BLOB NOT NULL, UNIQUE (kind, name)
+);
+CREATE TABLE untold (
+    place INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, alert INTEGER NOT NULL, decision TEXT NOT NULL
+);
+"""
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    # A committed batch outlives a power cut: others may have been told of it.
+    "PRAGMA synchronous = FULL",
+    # Histories are written again and again: copying them from the log later costs half as much as copying them often.
+    "PRAGMA wal_autocheckpoint = 20000",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA busy_timeout = 20000",
+)
+Positions = Mapping[tuple[str, int], int]
+"""The next offset to read, by topic and partition."""
+
+
+class StoreError(RuntimeError):
+    """The file cannot serve; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A decision to be told: the columns that `streaming_to_postgres` has of it."""
+
+    customer_id: str
+    alert: bool
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A stored history; `id` is its row."""
+
+    id: int
+    history: bytes
+
+
+class Store:
+    """The file of one lane, for one driver at a time: an older driver that wakes up is refused."""
+
+    def __init__(self, folder: Path, epoch: int) -> None:
+        """Open the file in `folder`, or begin it.
+
+        Raises:
+            StoreError: there is the checkpoint of another lane, a file of another format, or a damaged one.
+            FencedError: a younger driver has it.
+        """
+        if (folder / "metadata").exists():
+            raise StoreError(
+                f"{folder} is a checkpoint of Spark's, which the direct lane cannot read: run `medallion checkpoint"
+                " rebase alerts.decide` to begin anew without doubles; see docs/runbook/lost-checkpoint.md"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / FILE
+        self._epoch = epoch
+        self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise StoreError(
+                f"the checkpoint {self.path} is damaged ({error}): run `medallion checkpoint rebase alerts.decide`;"
+                " see docs/runbook/lost-checkpoint.md"
+            ) from error
+        except (StoreError, FencedError):
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        for pragma in _PRAGMAS:
+            self._connection.execute(pragma)
+        if self._one("SELECT count(*) FROM sqlite_master WHERE name = 'lane'") == 0:
+            self._begin()
+        if (found := self._one("SELECT format FROM lane")) != FORMAT:
+            raise StoreError(f"{self.path} has format {found}, this release reads {FORMAT}: start the release it is of")
+        with self._transaction():
+            self._connection.execute("UPDATE lane SET epoch = ?", (self._epoch,))
+        self.generation = str(self._one("SELECT generation FROM lane"))
+        self.batch_id = int(str(self._one("SELECT batch_id FROM lane")))
+        self._next_id = int(str(self._one("SELECT coalesce(max(id), 0) FROM subject"))) + 1
+
+    def _begin(self) -> None:
+        self._connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO lane VALUES"  # noqa: S608 - values of our own
+            f" ({FORMAT}, '{uuid.uuid4()}', 0, -1, 0, '', 0); COMMIT;"
+        )
+
+    @property
+    def begun(self) -> bool:
+        """Whether it holds what the lane begins with; until then it may be filled."""
+        return bool(self._one("SELECT begun FROM lane"))
+
+    @property
+    def rules(self) -> tuple[int, str]:
+        """Activation and version of the rule set of the next batch; (0, "") when none was taken up yet."""
+        row = self._connection.execute("SELECT activation, rules FROM lane").fetchone()
+        return int(row[0]), str(row[1])
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Where to read on."""
+        found = self._connection.execute("SELECT topic, partition, next FROM position")
+        return {(topic, partition): following for topic, partition, following in found}
+
+    def find(self, kind: str, name: str) -> Kept | None:
+        """A subject's history."""
+        query = "SELECT id, history FROM subject WHERE kind = ? AND name = ?"
+        row = self._connection.execute(query, (kind, name)).fetchone()
+        return None if row is None else Kept(*row)
+
+    def subjects(self) -> Iterator[tuple[str, str, bytes]]:
+        """Kind, name and history of all."""
+        yield from self._connection.execute("SELECT kind, name, history FROM subject ORDER BY kind, name")
+
+    def new_id(self) -> int:
+        """A row for a subject that has none."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    def begin(self) -> None:
+        """Note that what the lane begins with is complete."""
+        with self._transaction():
+            self._connection.execute("UPDATE lane SET begun = 1")
+
+    def forget(self) -> None:
+        """Empty it: what a lane begins with was not filled in to the end."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM subject")
+
+    def take_up(self, rules: tuple[int, str]) -> None:
+        """Another rule set judges from the next batch on."""
+        with self._transaction():
+            self._connection.execute("UPDATE lane SET activation = ?, rules = ?", rules)
+
+    def save(self, changed: Iterable[tuple[int, str, str, bytes]]) -> None:
+        """Keep histories (row, kind, name, history) outside of a batch, before the lane begins."""
+        with self._transaction():
+            self._keep(changed)
+
+    def commit(
+        self, changed: Iterable[tuple[int, str, str, bytes]], positions: Positions, judged: Iterable[Judged]
+    ) -> int:
+        """Keep a batch; returns its number.
+
+        Raises:
+            FencedError: a younger driver has the file.
+            sqlite3.Error: it is not kept; this driver's memory is worth nothing any more.
+        """
+        batch_id = self.batch_id + 1
+        with self._transaction():
+            self._keep(changed)
+            self._connection.executemany(
+                "INSERT INTO position VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",
+                [(topic, partition, following) for (topic, partition), following in positions.items()],
+            )
+            self._connection.execute("DELETE FROM untold")
+            self._connection.executemany(
+                "INSERT INTO untold (customer_id, alert, decision) VALUES (?, ?, ?)",
+                [(each.customer_id, each.alert, each.decision) for each in judged],
+            )
+            self._connection.execute("UPDATE lane SET batch_id = ?", (batch_id,))
+        self.batch_id = batch_id
+        return batch_id
+
+    def untold(self) -> list[Judged]:
+        """What the last batch decided, if nobody noted that all of it was told."""
+        found = self._connection.execute("SELECT customer_id, alert, decision FROM untold ORDER BY place")
+        return [Judged(customer_id, bool(alert), decision) for customer_id, alert, decision in found]
+
+    def told(self) -> None:
+        """Note that all of the last batch was told. Without it, it is told again: alerts once, decisions twice."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM untold")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _keep(self, changed: Iterable[tuple[int, str, str, bytes]]) -> None:
+        self._connection.executemany(
+            "INSERT INTO subject (id, kind, name, history) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET history = excluded.history",
+            changed,
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            holder = int(str(self._one("SELECT epoch FROM lane")))
+            if holder > self._epoch:
+                raise FencedError(f"this driver holds epoch {self._epoch}, {self.path} is held with epoch {holder}")
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def _one(self, query: str) -> object:
+        return self._connection.execute(query).fetchone()[0]
+
+
+def problem_of(path: Path) -> str:
+    """What is wrong with the file of a lane, found without changing it; nothing when it is sound."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            connection.execute("SELECT generation, batch_id FROM lane").fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return "" if found == "ok" else str(found)
