@@ -85,6 +85,10 @@ def lock_name(stream: str) -> str:
     return f"medallion.stream.{stream}"
 
 
+DIRECT_STATE = "histories.sqlite"
+"""What the direct lane keeps in its checkpoint: one file."""
+
+
 def checkpoint_path(settings: Settings, stream: str, query: str) -> str:
     """Checkpoint of one query."""
     return f"{settings.checkpoint_root}/{stream}/{query}"

@@ -9,6 +9,7 @@ of their own, so that rules about merchants, devices, terminals and addresses ne
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -16,7 +17,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings, Trigger
-from fraud_domain.streams import checkpoint_path, stream
+from fraud_domain.streams import DIRECT_STATE, checkpoint_path, stream
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_ALERTS, FRAUD_DECISIONS, FRAUD_LABELS, TRANSACTIONS
 from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.decision_log import DecisionLog
@@ -27,7 +28,7 @@ from spark_jobs.lake import current_generation
 from spark_jobs.micro_batch import Batch
 from spark_jobs.moved_checkpoint import follow_move
 from spark_jobs.published_rules import RuleSet
-from spark_jobs.rebase import Rebase, begun, rebase_of
+from spark_jobs.rebase import LostCheckpointError, Rebase, begun, rebase_of
 from spark_jobs.rule_sets import RuleBook
 from spark_jobs.runtime import say
 from spark_jobs.seeding import loaded_transactions, seed_of
@@ -102,6 +103,11 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
             say(f"{lane.ledger}: its checkpoint was moved here, and goes on here")
         generation = generation_of(spark, checkpoint)
         rebase = rebase_of(settings, ALERTS, lane.query, generation)
+        if generation is None and rebase is None and (Path(checkpoint) / DIRECT_STATE).exists():
+            raise LostCheckpointError(
+                f"{checkpoint} is of the direct lane, which Spark cannot read: run `medallion checkpoint rebase"
+                f" {lane.ledger}` to begin anew without doubles; see docs/runbook/lost-checkpoint.md"
+            )
         rules = book.open(spark, generation)
         seed = None
         if generation is None:

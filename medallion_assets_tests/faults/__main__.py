@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="faults by id, such as D1 P3.reset")
     parser.add_argument("--seed", type=int, default=None, help="of traffic and chance; else a new one")
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="instead: N random kill -9 in one run")
+    parser.add_argument("--direct", action="store_true", help="kill drivers of the direct alert lane")
     parser.add_argument("--minutes", type=float, default=math.inf, help="of killing, at most")
     parser.add_argument("--list", action="store_true", help="only list the faults")
     options = parser.parse_args(arguments)
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{seed}"
     say(f"seed {seed}; history {home / name}.json")
     if options.kills:
-        figures = kill_often(options.kills, seed, say, home / name, options.minutes)
+        figures = kill_often(options.kills, seed, say, home / name, options.minutes, options.direct)
         write(home / f"{name}.json", seed, [figures])
         return 0 if figures["verdict"] == Verdict.HELD else 1
     say(_ROW.format("fault", "verdict", "invariants", "recovered s", "took s", "proof that it happened"))

@@ -31,6 +31,7 @@ ALERT_POINTS = (
     f"{Failpoint.BEFORE_PUBLISH}@{FRAUD_ALERTS}",
     f"{Failpoint.AFTER_PUBLISH}@{FRAUD_DECISIONS}",
 )
+DIRECT_POINTS = (f"{Failpoint.BEFORE_HISTORIES}", f"{Failpoint.AFTER_HISTORIES}")
 LAKE_POINTS = (
     f"{Failpoint.BEFORE_APPEND}@silver.transactions",
     f"{Failpoint.AFTER_APPEND}@silver.transactions",
@@ -178,6 +179,8 @@ _SAME = "The batch runs again and has no second effect"
 FAULTS = (
     *(Fault(f"D1.{point}", f"Alert driver killed at {point}", _SAME, partial(killed_at, point, _alerts))
       for point in ALERT_POINTS),
+    *(Fault(f"D1.{point}", f"Direct alert driver killed at {point}", _SAME, partial(killed_at, point, _alerts),
+            Kind.DIRECT) for point in DIRECT_POINTS),
     Fault("D1.after_rules_recorded", "Alert driver killed while a rule set is taken up", "The next one judges by it",
           killed_while_rules_change),
     *(Fault(f"D1.{point}", f"Lake driver killed at {point}", _SAME, partial(killed_at, point, _lake))
@@ -189,4 +192,6 @@ FAULTS = (
     Fault("D2.lake", "JVM of the lake killed", "The driver ends with 1 and is replaced", partial(jvm_killed, _lake)),
     Fault("D10", "Alert driver frozen while a second one takes the lease, then woken", "The sleeper is fenced by epoch",
           frozen_while_another_takes_over),
+    Fault("D10.direct", "The same with the direct alert lane", "The sleeper is fenced by epoch",
+          frozen_while_another_takes_over, Kind.DIRECT),
 )  # fmt: skip

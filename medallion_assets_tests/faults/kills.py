@@ -15,7 +15,7 @@ from medallion_assets_tests.faults import checker
 from medallion_assets_tests.faults.drivers import Driver
 from medallion_assets_tests.faults.servers import wait_until
 from medallion_assets_tests.faults.trial import Verdict, keep
-from medallion_assets_tests.faults.world import World, world
+from medallion_assets_tests.faults.world import Kind, World, world
 from medallion_assets_tests.pipeline import database
 
 PARTITIONS = 2
@@ -29,15 +29,16 @@ _AGAIN = 0.5
 
 
 def kill_often(
-    count: int, seed: int, say: Callable[[str], None], evidence: Path, minutes: float = math.inf
+    count: int, seed: int, say: Callable[[str], None], evidence: Path, minutes: float = math.inf, direct: bool = False
 ) -> dict[str, Any]:
     """Kill the alert driver and the lake driver `count` times in all, or for so many minutes; returns the figures.
 
     The alert driver is killed at a random moment after it has raised an alert again, or, as often as not, while it is
     still starting; after it the lake driver, if that has come to run.
     """
-    figures: dict[str, Any] = {"id": "D9", "title": "random kill -9", "verdict": Verdict.BROKEN}
-    with world(seed, partitions=PARTITIONS) as here:
+    kind = Kind.DIRECT if direct else Kind.SHARED
+    figures: dict[str, Any] = {"id": "D9", "title": "random kill -9", "lane": kind, "verdict": Verdict.BROKEN}
+    with world(seed, kind, partitions=PARTITIONS) as here:
         flowing = Flow(here)
         try:
             here.traffic.send(1800)

@@ -77,7 +77,7 @@ def try_all(faults: Sequence[Fault | Elsewhere], seed: int, evidence: Path) -> I
 
 def _world(fault: Fault | Elsewhere) -> int:
     """Those that share a world stand together; the order within is the catalogue's."""
-    order = (Kind.SHARED, Kind.DISKS, Kind.OWN)
+    order = (Kind.SHARED, Kind.DIRECT, Kind.DISKS, Kind.OWN)
     return order.index(fault.kind) if isinstance(fault, Fault) else len(order)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fraud_domain.settings import Settings
+from fraud_domain.settings import AlertLane, Settings
 from medallion_assets.defs.quality.finding import Finding
 from medallion_assets_tests.faults import checker
 from medallion_assets_tests.faults.drivers import ALERTS, LAKE, Driver
@@ -51,6 +51,7 @@ class Kind(StrEnum):
     SHARED = "shared"
     OWN = "own"
     DISKS = "small disks"
+    DIRECT = "the direct alert lane"
 
 
 @dataclass(slots=True)
@@ -127,7 +128,8 @@ def world(seed: int, kind: Kind = Kind.SHARED, partitions: int = 1, **more: Any)
     rules = {"history_limit": 5_000} | more.pop("rules", {})
     with ExitStack() as stack:
         topics = {"partitions": partitions, "retention_hours": _KEPT_HOURS}
-        settings = stack.enter_context(fresh_settings(streams=_FAST, rules=rules, kafka=topics, **more))
+        streams = _FAST | {"alert_lane": AlertLane.DIRECT if kind is Kind.DIRECT else AlertLane.SPARK}
+        settings = stack.enter_context(fresh_settings(streams=streams, rules=rules, kafka=topics, **more))
         disks = _small_disks(stack, settings) if kind is Kind.DISKS else {}
         java = find_java(settings)
         jars.fetch(settings, java)

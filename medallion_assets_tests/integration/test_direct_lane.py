@@ -12,6 +12,7 @@ import pytest
 
 from fraud_domain.rules import alert_id
 from fraud_domain.settings import PROJECT_ROOT, Settings
+from fraud_domain.streams import DIRECT_STATE
 from medallion_assets_tests.integration.test_pipeline import produce
 from medallion_assets_tests.pipeline import (
     AVAILABLE_NOW,
@@ -29,7 +30,7 @@ from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.throwaway import fresh_settings, running
 from spark_jobs import direct_to_postgres
 from spark_jobs.direct.source import DataLossError, Source
-from spark_jobs.direct.store import FILE, Store, StoreError
+from spark_jobs.direct.store import Store, StoreError
 from spark_jobs.failpoints import LOG_VARIABLE, VARIABLE
 from spark_jobs.lease import FencedError
 from spark_jobs.rebase import LostCheckpointError
@@ -152,7 +153,7 @@ def test_a_lost_or_foreign_state_is_refused(lane: Lane) -> None:
         with pytest.raises(StoreError, match="a checkpoint of Spark's"):
             direct_to_postgres.start(lane.settings, take_lease(lane.settings, "alerts"))
         (lane.folder / "metadata").unlink()
-        (lane.folder / FILE).write_bytes(os.urandom(8192))
+        (lane.folder / DIRECT_STATE).write_bytes(os.urandom(8192))
         with pytest.raises(StoreError, match=r"is damaged.*lost-checkpoint\.md"):
             direct_to_postgres.start(lane.settings, take_lease(lane.settings, "alerts"))
     finally:

@@ -67,7 +67,7 @@ def test_a_misspelt_failpoint_is_an_error(monkeypatch: pytest.MonkeyPatch, text:
 
 @pytest.mark.parametrize("point", Failpoint)
 def test_each_is_called_by_a_stream_tried_by_a_fault_and_on_the_page(point: Failpoint) -> None:
-    sources = [p.read_text() for p in (PROJECT_ROOT / "spark_jobs").glob("*.py") if p.name != "failpoints.py"]
+    sources = [p.read_text() for p in (PROJECT_ROOT / "spark_jobs").rglob("*.py") if p.name != "failpoints.py"]
     assert any(re.search(rf"reached\(Failpoint\.{point.name}\b", source) for source in sources)
     assert any(re.match(rf"D1\.{point.value}(@|$)", fault.id) for fault in FAULTS)
     assert f"`{point.value}`" in PAGE.read_text(encoding="utf-8")

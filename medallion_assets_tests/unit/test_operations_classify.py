@@ -111,7 +111,7 @@ def test_every_page_is_in_the_runbook() -> None:
 def test_every_error_of_the_streams_is_known() -> None:
     defined = {
         name
-        for file in (PROJECT_ROOT / "spark_jobs").glob("*.py")
+        for file in (PROJECT_ROOT / "spark_jobs").rglob("*.py")
         for name in re.findall(r"^class (\w+Error)\(", file.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert defined

@@ -54,6 +54,8 @@ def judge(checkpoint: Checkpoint, sinks: Sinks) -> list[Finding]:
     """Every finding, the worst remedy decides; an empty list means that Spark can go on."""
     if not checkpoint.exists:
         return [_lost(checkpoint, sinks)] if sinks.has_rows else []
+    if checkpoint.direct is not None:
+        return [] if checkpoint.direct.good else [_direct(checkpoint.direct)]
     findings = [*_metadata(checkpoint, sinks), *_logs(checkpoint, sinks), *_operators(checkpoint)]
     return [*findings, *_state(checkpoint, sinks)] if not _needs(findings, Remedy.REBASE) else findings
 
@@ -80,6 +82,11 @@ def _lost(checkpoint: Checkpoint, sinks: Sinks) -> Finding:
         "starting from the beginning would write them all again",
         Remedy.REBASE,
     )
+
+
+def _direct(entry: Entry) -> Finding:
+    meaning = "the direct lane has histories and positions in this file alone, and refuses to start"
+    return Finding(entry.path, f"the file is {entry.condition.value}", meaning, Remedy.REBASE)
 
 
 def _metadata(checkpoint: Checkpoint, sinks: Sinks) -> list[Finding]:

@@ -1,18 +1,22 @@
-"""A checkpoint directory as values: every log entry and state file with its condition.
+"""A checkpoint directory as values: every log entry and state file with its condition; or the direct lane's one file.
 
 Spark writes beside each file `x` a `.x.crc` with CRC-32 sums of 512 bytes each (Hadoop's ChecksumFileSystem), so
 damage inside a file is found without knowing its format.
 """
 
 import json
+import sqlite3
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from fraud_domain.streams import DIRECT_STATE
 
 _CHUNK = 512
 _CRC_HEADER = struct.Struct(">4si")
@@ -77,16 +81,23 @@ class Checkpoint:
     commits: dict[int, Entry] = field(default_factory=dict)
     stores: tuple[Store, ...] = ()
     operator_files: tuple[Entry, ...] = ()
+    direct: Entry | None = None
+    """The file of the direct lane, which has all in it; its content is the generation."""
 
     @property
     def generation(self) -> str | None:
         """The query id, when it is readable."""
+        if self.direct is not None:
+            return str(self.direct.content[0]) if self.direct.good else None
         return str(self.metadata.content[0]["id"]) if self.metadata.good else None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read everything that Spark would need to go on; changes nothing."""
     found = path.is_dir() and any(not p.name.startswith(".") for p in path.iterdir())
+    if (path / DIRECT_STATE).is_file():
+        file = _direct(path / DIRECT_STATE)
+        return Checkpoint(path, found, file, direct=file)
     metadata = _log_entry(path / "metadata", versioned=False)
     if metadata.good and not (isinstance(metadata.content[0], dict) and metadata.content[0].get("id")):
         metadata = Entry(metadata.path, Condition.UNREADABLE)
@@ -136,6 +147,17 @@ def _log_entry(path: Path, versioned: bool = True) -> Entry:
     except ValueError:
         return Entry(path, Condition.UNREADABLE)
     return Entry(path, Condition.GOOD if content else Condition.UNREADABLE, content)
+
+
+def _direct(path: Path) -> Entry:
+    """The lane's file, looked at as SQLite does, which reads what is in its log as well; changes nothing."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            ((sound,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
+            ((generation,),) = connection.execute("SELECT generation FROM lane").fetchall()
+    except (sqlite3.Error, ValueError):
+        return Entry(path, Condition.UNREADABLE)
+    return Entry(path, Condition.GOOD, (generation,)) if sound == "ok" else Entry(path, Condition.UNREADABLE)
 
 
 def _plain(path: Path) -> Entry:

@@ -8,14 +8,14 @@ the number that the batch had, and the ledger in PostgreSQL takes it once.
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fraud_domain.streams import DIRECT_STATE
 from spark_jobs.lease import FencedError
 
 FORMAT = 1
-FILE = "histories.sqlite"
 _SCHEMA = """
 CREATE TABLE lane (
     format INTEGER NOT NULL, generation TEXT NOT NULL, epoch INTEGER NOT NULL, batch_id INTEGER NOT NULL,
@@ -79,7 +79,7 @@ class Store:
                 " rebase alerts.decide` to begin anew without doubles; see docs/runbook/lost-checkpoint.md"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / FILE
+        self.path = folder / DIRECT_STATE
         self._epoch = epoch
         self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
@@ -225,14 +225,3 @@ class Store:
 
     def _one(self, query: str) -> object:
         return self._connection.execute(query).fetchone()[0]
-
-
-def problem_of(path: Path) -> str:
-    """What is wrong with the file of a lane, found without changing it; nothing when it is sound."""
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            connection.execute("SELECT generation, batch_id FROM lane").fetchone()
-    except sqlite3.Error as error:
-        return str(error)
-    return "" if found == "ok" else str(found)

@@ -30,19 +30,22 @@ PATTERNS: tuple[tuple[str, Cause], ...] = (
     (r"ReplayDiffersError|was committed with other alerts", Cause(_P, "a replayed batch differs", "circuit-open")),
     (r"FencedError|this driver holds epoch", Cause(_R, "another driver took over", "second-writer")),
     (r"StreamHeldError|already being written by", Cause(_O, "a second writer", "second-writer")),
-    (r"LostCheckpointError|has rows, but its checkpoint", Cause(_O, "a lost checkpoint", "lost-checkpoint")),
+    (r"LostCheckpointError|StoreError|has rows, but its checkpoint", Cause(_O, "a lost checkpoint", "lost-checkpoint")),
     (r"RuleError|\.yaml:\d+:", Cause(_P, "a rule file is wrong", "circuit-open")),
     (r"NoRuleSetError|no rule set was ever published", Cause(_O, "no rule set is published", "circuit-open")),
     (r"MissingSecretError|secret '.+' not found", Cause(_O, "a secret is missing", "circuit-open")),
     (r"FailpointError", Cause(_R, "a failpoint of the fault harness", "stream-stopped")),
     # Kafka. Lost offsets first: the message also names a timeout now and then.
     (
-        r"OffsetOutOfRange|failOnDataLoss|[Dd]ata (?:loss|may have been lost)|KAFKA_DATA_LOSS"
+        r"OffsetOutOfRange|DataLossError|failOnDataLoss|[Dd]ata (?:loss|may have been lost)|KAFKA_DATA_LOSS"
         r"|offsets? (?:are|is) not available|could not find (?:start|end) offsets?"
         r"|[Pp]artitions? .{0,80}(?:have been|was) (?:lost|deleted)",
         Cause(_O, "Kafka lost data", "kafka-data-loss"),
     ),
-    (r"UnknownTopicOrPartition|UNKNOWN_TOPIC_OR_PART", Cause(_O, "a topic is missing", "kafka-data-loss")),
+    (
+        r"UnknownTopicOrPartition|UNKNOWN_TOPIC_OR_PART|TopicMissingError",
+        Cause(_O, "a topic is missing", "kafka-data-loss"),
+    ),
     (r"RecordTooLarge|MSG_SIZE_TOO_LARGE", Cause(_P, "a message is too large", "quarantine")),
     (
         r"LogNotWrittenError|decisions unacknowledged|TimeoutException|DisconnectException|_TRANSPORT"
@@ -65,7 +68,10 @@ PATTERNS: tuple[tuple[str, Cause], ...] = (
         Cause(_R, "the database does not answer", "database-down"),
     ),
     # Machine.
-    (r"No space left on device|ENOSPC|disk quota", Cause(_O, "the disk is full", "stream-stopped")),
+    (
+        r"No space left on device|ENOSPC|disk quota|database or disk is full",
+        Cause(_O, "the disk is full", "stream-stopped"),
+    ),
     (r"OutOfMemoryError|Java heap space|GC overhead|MemoryError", Cause(_O, "memory ran out", "circuit-open")),
     # Delta.
     (
@@ -98,7 +104,8 @@ PATTERNS: tuple[tuple[str, Cause], ...] = (
         Cause(_O, "Spark, its jars and Java do not fit", "circuit-open"),
     ),
     (
-        r"Py4JNetworkError|SparkContext (?:was|has been) (?:shut|stopped)|ExecutorLost|FetchFailed",
+        r"EngineGoneError|JVM is gone|Py4JNetworkError|SparkContext (?:was|has been) (?:shut|stopped)|ExecutorLost"
+        r"|FetchFailed",
         Cause(_R, "Spark lost a part of itself", "stream-stopped"),
     ),
     (
