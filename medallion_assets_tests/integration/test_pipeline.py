@@ -15,7 +15,8 @@ from pyspark.sql import SparkSession
 
 from fraud_domain.cards import find_card_numbers
 from fraud_domain.rules import alert_id
-from fraud_domain.settings import Settings
+from fraud_domain.settings import AlertLane, Settings
+from fraud_domain.streams import checkpoint_path
 from fraud_domain.tables import delta_tables
 from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql
@@ -28,10 +29,13 @@ from medallion_assets_tests.pipeline import (
     database,
     drain,
     drain_all,
+    drain_direct,
     expected_decisions,
     lake_rows,
     messages,
+    take_lease,
 )
+from medallion_services.checkpoints.doctor import rebase
 from medallion_services.embedded import kafka, postgres
 from medallion_services.embedded.java import Java
 from medallion_services.embedded.stack import prepare_database
@@ -43,6 +47,7 @@ from medallion_services.generator.producer import KafkaSink
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 from spark_jobs.batch import Days, rule_set
+from spark_jobs.direct.store import Store, StoreError
 from spark_jobs.medallion_gold import recompute
 from spark_jobs.rebase import LostCheckpointError
 
@@ -255,6 +260,13 @@ def state(settings: Settings) -> dict[str, int]:
     return counts
 
 
+def sparks_histories(settings: Settings, spark: SparkSession, query: str) -> dict[tuple[str, str], str]:
+    """Spark's state of a query of the alert lane, by kind and name of subject."""
+    path = f"{settings.checkpoint_root}/alerts/{query}"
+    rows = spark.read.format("statestore").option("path", path).option("stateVarName", "history").load().collect()
+    return {(row.key.subject_kind, row.key.subject): bytes(row.value.history).decode() for row in rows}
+
+
 def test_no_card_number_is_anywhere(ran: Ran, spark: SparkSession) -> None:
     """Not in Kafka, the state, the database or any file we write; the lake has a check of its own.
 
@@ -265,11 +277,9 @@ def test_no_card_number_is_anywhere(ran: Ran, spark: SparkSession) -> None:
     for topic in ("transactions", "fraud_labels", "account_events", "fraud_decisions"):
         for number, message in enumerate(messages(ran.settings, topic)):
             places[f"{topic} {number}"] = bytes(message.value()).decode("latin-1")
-    path = f"{ran.settings.checkpoint_root}/alerts/decide"
-    state = spark.read.format("statestore").option("path", path).option("stateVarName", "history").load()
-    histories = [bytes(row.value.history).decode() for row in state.collect()]
+    histories = sparks_histories(ran.settings, spark, "decide")
     assert len(histories) == CUSTOMERS
-    places |= {f"history {number}": text for number, text in enumerate(histories)}
+    places |= {f"history of {name}": text for (_, name), text in histories.items()}
     with database(ran.settings) as connection:
         for row in connection.execute("SELECT to_jsonb(a)::text AS alert FROM fraud.alerts a").fetchall():
             places[f"alert {len(places)}"] = row["alert"]
@@ -277,3 +287,34 @@ def test_no_card_number_is_anywhere(ran: Ran, spark: SparkSession) -> None:
         if file.suffix in {".log", ".json", ".conf", ".properties", ".txt"} and file.is_file():
             places[str(file)] = file.read_bytes().decode("latin-1")
     assert not [place for place, text in places.items() if list(find_card_numbers(text))]
+
+
+def test_the_direct_lane_goes_on_where_sparks_stopped(ran: Ran, spark: SparkSession) -> None:
+    """After a rebase it has the histories that Spark's lane had, raises nothing again, and logs no customer again.
+
+    Of others it logs what a rebase says may be logged again, which gold drops.
+    """
+    before, logged = state(ran.settings), customers_logged(ran.settings)
+    sparks = sparks_histories(ran.settings, spark, "decide") | sparks_histories(ran.settings, spark, "decide_others")
+    streams = ran.settings.streams.model_copy(update={"alert_lane": AlertLane.DIRECT})
+    direct = ran.settings.model_copy(update={"streams": streams})
+    with pytest.raises(StoreError, match="a checkpoint of Spark's"):
+        drain_direct(direct, take_lease(direct, "alerts"))
+    for query in ("alerts.decide", "alerts.decide_others"):
+        rebase(direct, query, "to the direct lane", datetime.now(UTC))
+    drain_direct(direct, take_lease(direct, "alerts"))
+    drain(spark, ran.settings, "bronze", "gold")
+    ledger, decisions = "batch_ledger", "bronze.decisions"
+    assert {n: c for n, c in state(ran.settings).items() if n not in (ledger, decisions)} == {
+        n: c for n, c in before.items() if n not in (ledger, decisions)
+    }
+    assert customers_logged(ran.settings) == logged
+    store = Store(Path(checkpoint_path(direct, "alerts", "decide")), take_lease(direct, "alerts"))
+    kept = {(kind, name): json.loads(history) for kind, name, history in store.subjects()}
+    store.close()
+    assert kept == {subject: json.loads(history) for subject, history in sparks.items()}
+
+
+def customers_logged(settings: Settings) -> int:
+    """Decisions about customers in the log."""
+    return sum(b'"subject_kind":"customer"' in m.value() for m in messages(settings, "fraud_decisions"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from fraud_domain.settings import Settings
+from fraud_domain.settings import AlertLane, Settings
 from medallion_assets.defs.history.reconcile import differences, lane_began
 from medallion_assets.defs.quality.lake_sql import lake_sql, rows
 from medallion_assets.platform import Platform
@@ -32,11 +32,13 @@ START = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - t
 FIRST_LIVE = START.date() + timedelta(days=BEFORE)
 
 
-@pytest.fixture(scope="module")
-def platform(spark: SparkSession, java: Java, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+@pytest.fixture(scope="module", params=AlertLane)
+def platform(
+    request: pytest.FixtureRequest, spark: SparkSession, java: Java, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     """Four days loaded from files, two days judged live; between them the lane is stopped and started."""
     with (
-        fresh_settings(streams=AVAILABLE_NOW, kafka={"partitions": 1}) as settings,
+        fresh_settings(streams=AVAILABLE_NOW | {"alert_lane": request.param}, kafka={"partitions": 1}) as settings,
         running(settings, postgres.component(settings)),
         running(settings, kafka.component(settings, java)),
     ):
