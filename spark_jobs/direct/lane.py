@@ -1,5 +1,6 @@
 """The life of the direct lane: read, judge, keep, tell."""
 
+import sqlite3
 import threading
 import time
 import traceback
@@ -159,6 +160,7 @@ class DirectLane:
         """Begin to judge."""
         self._thread = threading.Thread(target=self._run, name=QUERY, daemon=True)
         self._thread.start()
+        threading.Thread(target=self._keep_log_small, name=f"{QUERY} log", daemon=True).start()
         return self
 
     def is_active(self) -> bool:
@@ -202,6 +204,14 @@ class DirectLane:
             self._failure = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
         finally:
             self.held.close()
+
+    def _keep_log_small(self) -> None:
+        while self.is_active() and not self._stopping.wait(_LOOK_EVERY_SECONDS):
+            try:
+                self.store.copy_back()
+            except sqlite3.OperationalError as error:
+                # The lane meets the same, and ends by it, if it lasts.
+                say(f"{QUERY}: the log of its state was not copied back: {error}")
 
     def _batch(self, messages: list[Message]) -> None:
         started = time.monotonic()

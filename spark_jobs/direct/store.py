@@ -8,7 +8,7 @@ the number that the batch had, and the ledger in PostgreSQL takes it once.
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +33,16 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     # A committed batch outlives a power cut: others may have been told of it.
     "PRAGMA synchronous = FULL",
-    # Histories are written again and again: copying them from the log later costs half as much as copying them often.
-    "PRAGMA wal_autocheckpoint = 20000",
+    # `copy_back` does it, beside the batches; this is for when it cannot keep up.
+    "PRAGMA wal_autocheckpoint = 131072",
+    # Empty the log when all of it is copied, so that its size tells what is not.
+    "PRAGMA journal_size_limit = 0",
     "PRAGMA cache_size = -65536",
     "PRAGMA busy_timeout = 20000",
 )
+_LOG_BYTES = 16_000_000
+"""Histories are written again and again: copying them from the log seldom costs half as much as copying them often."""
+_COPIES = 5
 Positions = Mapping[tuple[str, int], int]
 """The next offset to read, by topic and partition."""
 
@@ -198,6 +203,18 @@ class Store:
         """Note that all of the last batch was told. Without it, it is told again: alerts once, decisions twice."""
         with self._transaction():
             self._connection.execute("DELETE FROM untold")
+
+    def copy_back(self) -> None:
+        """Copy a grown log into the file, from another thread than the one that writes, which does not wait for it."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if not log.exists() or log.stat().st_size < _LOG_BYTES:
+            return
+        with closing(sqlite3.connect(self.path)) as connection:
+            for _ in range(_COPIES):
+                # What was written meanwhile is left for the next copy, which is short.
+                _, there, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if there == copied:
+                    return
 
     def close(self) -> None:
         """Let go of the file."""
