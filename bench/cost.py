@@ -1,4 +1,5 @@
-"""What an event costs: CPU of each lane and server, bytes it leaves behind; `python -m bench.cost`.
+"""What an event costs: CPU of each lane and server, bytes it leaves behind; `python -m bench.cost`; of the direct
+alert lane, `python -m bench.cost direct`.
 
 Each lane runs as its own driver, as Dagster starts it, one after the other on the same topics. It reads what was sent
 before to warm up; what is sent then is measured, from its first message sent to its last one written. What
@@ -24,7 +25,7 @@ from bench.alert_lane import SEED, send_days
 from bench.sizing import COSTS
 from bench.stack import driver, servers
 from bench.tree_cpu import TreeCpu
-from fraud_domain.settings import Layout, Settings
+from fraud_domain.settings import AlertLane, Layout, Settings
 from fraud_domain.streams import applications
 from fraud_domain.tables import TABLES
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS, TRANSACTIONS
@@ -37,12 +38,14 @@ from medallion_services.generator.world import World
 APPLICATIONS = {application.name: application for application in applications(Layout.TWO)}
 READ_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "alerts": {"alerts.decide": (TRANSACTIONS, ACCOUNT_EVENTS), "alerts.decide_others": (TRANSACTIONS, FRAUD_LABELS)},
+    "direct": {"alerts.decide": (TRANSACTIONS, ACCOUNT_EVENTS, FRAUD_LABELS)},
     "lake": {name: (TRANSACTIONS,) for name in ("bronze.transactions", "silver.transactions", "gold.metrics")},
 }
-"""The lanes, in the order in which they are measured; the queries of each that see every transaction, and the topics
-whose messages they count."""
+"""The lanes; the queries of each that see every transaction, and the topics whose messages they count."""
+BOTH = ("alerts", "lake")
+"""What the whole measurement is of, in this order. `direct` is the alert lane in another way, and measured alone."""
 CUSTOMERS, WARM_UP, MEASURED, FRAUD_SHARE = 20_000, 30_000, 60_000, 0.02
-DAYS, DAYS_AGO = 0.5, {"warm-up": 2.0, "alerts": 1.5, "lake": 1.0}
+DAYS, DAYS_AGO = 0.5, {"warm-up": 2.0, "alerts": 1.5, "direct": 1.5, "lake": 1.0}
 """Half a day each: a window of time holds many events, as it does when much happens."""
 _READ = "SELECT query, sum(input_rows)::bigint FROM fraud.stream_progress GROUP BY query"
 _PATIENCE_SECONDS = 900.0
@@ -87,8 +90,10 @@ def measure(
     sent: Counter[str],
 ) -> dict[str, Any]:
     """Microseconds of CPU an event, by process, and events a second, of one lane; adds to what was `sent`."""
+    direct = lane == "direct"
+    argv = command(APPLICATIONS["alerts" if direct else lane], AlertLane.DIRECT if direct else AlertLane.SPARK)
     with (
-        driver(settings, lane, command(APPLICATIONS[lane], settings.streams.alert_lane)) as pid,
+        driver(settings, lane, argv) as pid,
         TreeCpu(pid) as cpu,
         server_cpu() as servers_cpu,
     ):
@@ -149,7 +154,7 @@ def main(only: list[str]) -> int:
         with psycopg.connect(**connected, autocommit=True) as connection:
             lanes, world = {}, World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
             sent = send_days(sink, world, WARM_UP, DAYS_AGO["warm-up"], DAYS, FRAUD_SHARE)
-            for lane in only or READ_BY:
+            for lane in only or BOTH:
                 lanes[lane] = measure(settings, sink, connection, world, lane, sent)
                 sys.stdout.write(f"{lane}: {json.dumps(lanes[lane])}\n")
                 sys.stdout.flush()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -21,7 +22,7 @@ from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.throwaway import fresh_settings, running
 from medallion_services.errors import UserError
 from medallion_services.rule_sets import activations, publish, read_rule_set
-from spark_jobs import streaming_to_postgres
+from spark_jobs import direct_to_postgres, streaming_to_postgres
 from spark_jobs.rule_sets import LOOK_EVERY_SECONDS
 
 RULE = """
@@ -143,6 +144,38 @@ def test_rules_change_between_batches_and_a_repeated_batch_keeps_its_rules(lane:
         assert lane.alerts() == [], "the repeated batch was judged by the rules it had"
         lane.pay(3)
         wait_for("the alert", lambda: lane.alerts() == [("t-3", done.version)])
+
+
+def test_the_direct_lane_takes_up_what_is_published_and_keeps_it(lane: Lane) -> None:
+    numbers = count(1)
+
+    def raised(alerts: int) -> bool:
+        lane.pay(next(numbers))
+        time.sleep(0.3)
+        return len(lane.alerts()) >= alerts
+
+    with direct(lane.settings):
+        assert not raised(1), "500 is below the limit"
+        lane.write_rule(100)
+        done = publish(lane.settings, read_rule_set(lane.settings.rules.directory), "tester", "lower limit")
+        wait_for("an alert by the new rules", lambda: raised(1))
+    assert boundaries(lane)[1]["alerts.decide"] == 0
+    assert boundaries(lane)[0]["alerts.decide"] > 0
+    with direct(lane.settings):
+        before = len(lane.alerts())
+        wait_for("an alert of the next driver", lambda: raised(before + 1))
+    assert {version for _, version in lane.alerts()} == {done.version}
+
+
+@contextmanager
+def direct(settings: Settings) -> Iterator[None]:
+    """The direct lane, running for the length of the block."""
+    running = direct_to_postgres.start(settings, take_lease(settings, "alerts"))
+    try:
+        yield
+    finally:
+        running.stop()
+    assert not running.failure()
 
 
 def test_history_of_rule_sets_cannot_be_rewritten(lane: Lane) -> None:
