@@ -2,9 +2,9 @@
 
 All read the same topic of the same broker and write to the same PostgreSQL, one after the other, twice each, there and
 back again (A B C C B A). Traffic flows all the time at its intended times, which are Kafka's timestamps; latency is
-from there to the row of the alert. Our lanes and the loop judge by the same rules: in what was sent before the first
-round, their alerts about customers must be the same. CPU is of the arm's own processes; broker, database and generator
-come on top, for each arm alike.
+from there to the row of the alert. Our lanes must have raised the same alerts about customers of what was sent before
+the first round; the loop may differ by a few, because it does not wait for what is known of a customer. CPU is of the
+arm's own processes; broker, database and generator come on top, for each arm alike.
 
     python -m bench.arms --rate 2000 --customers 200000 --only direct
 """
@@ -107,7 +107,7 @@ def run(names: Sequence[str], rate: float, customers: int) -> dict[str, Any]:
     """All rounds; says each as it comes.
 
     Raises:
-        AssertionError: arms with the same rules raised other alerts.
+        AssertionError: our lanes raised other alerts.
     """
     with servers() as common, KafkaSink(common) as sink:
         each = {name: ARMS[name].settings(common, name) for name in names}
@@ -133,9 +133,15 @@ def run(names: Sequence[str], rate: float, customers: int) -> dict[str, Any]:
             feeder.join()
         raised = {name: alerts_until(each[name], name, before_all) for name in names if name != "origin"}
     counts = {name: len(found) for name, found in raised.items()}
-    if len({frozenset(found) for found in raised.values()}) > 1:
+    if len({frozenset(found) for name, found in raised.items() if ARMS[name].lane}) > 1:
         raise AssertionError(f"other alerts about the same past: {counts}")
-    return {"cpus": os.cpu_count(), "rate": rate, "customers": customers, "rounds": rounds, "same_alerts": counts}
+    return {
+        "cpus": os.cpu_count(),
+        "rate": rate,
+        "customers": customers,
+        "rounds": rounds,
+        "alerts_about_the_past": counts,
+    }
 
 
 def main() -> int:
@@ -146,7 +152,7 @@ def main() -> int:
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
     options = parser.parse_args()
     result = run(options.only, options.rate, options.customers)
-    sys.stdout.write(json.dumps(result["same_alerts"]) + "\n")
+    sys.stdout.write(json.dumps(result["alerts_about_the_past"]) + "\n")
     if options.only == list(ARMS):
         RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -134,7 +134,8 @@ class Source:
 
     def _asked(self, where: str) -> int | None:
         topic, _, partition = where.rpartition("/")
-        return self.positions.get((topic, int(partition)))
+        (place,) = self._consumer.position([TopicPartition(topic, int(partition))])
+        return place.offset if place.offset >= 0 else self.positions.get((topic, int(partition)))
 
     def _partitions(self) -> set[tuple[str, int]]:
         found = set()
