@@ -104,7 +104,8 @@ class Rules:
 class Figures:
     """Batches put together to one row of `stream_progress` a second."""
 
-    _since: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    _since: float = 0.0
     _rows: int = 0
     _longest: float = 0.0
     _busy: float = 0.0
@@ -118,7 +119,7 @@ class Figures:
 
     def tell(self, batch_id: int, lag: Callable[[], int | None], at_once: bool = False) -> None:
         """Put what came since the last row into one, if a second has passed; `batch_ms` is the longest batch."""
-        now = time.monotonic()
+        now = self.clock()
         if not self._rows or (now - self._since < _LOOK_EVERY_SECONDS and not at_once):
             return
         rate = self._rows / self._busy if self._busy else 0.0
@@ -198,7 +199,7 @@ class DirectLane:
                     self._batch(messages)
                 else:
                     self._rest()
-            self._rest()
+            self._rest(for_good=True)
         except Exception as error:
             say(traceback.format_exc())
             self._failure = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
@@ -242,10 +243,10 @@ class DirectLane:
                 reached(Failpoint.AFTER_PUBLISH, topic)
         self._untold = bool(judged)
 
-    def _rest(self) -> None:
-        """Nothing to do: note that all was told, and tell the last figures."""
+    def _rest(self, for_good: bool = False) -> None:
+        """Nothing to do: note that all was told, and tell the figures that are due."""
         if self._untold:
             self.store.told()
             self._untold = False
-        self._figures.tell(self.store.batch_id, self.source.lag, at_once=True)
+        self._figures.tell(self.store.batch_id, self.source.lag, at_once=for_good)
         self._waited = True
