@@ -129,8 +129,9 @@ def _same(what: str, view: View, known: Truth, found: list[tuple[str, str]]) -> 
 def alerts_as_demanded(view: View, known: Truth) -> Finding:
     """The alerts in PostgreSQL are those of the reference evaluator: none lost, none doubled, none else.
 
-    With several partitions, which transaction trips a rule about a merchant or device depends on the batches; then the
-    same must be named for the same typologies, and a terminal that the evaluator names may be missing.
+    With several partitions, what trips a rule about a merchant or device depends on the order of arrival between them, and
+    the evaluator takes one partition after the other. Then those it names must be named for the same typologies, but for
+    terminals; how many more are named is told.
     """
     raised = [d for d in known.decisions.values() if d.alert]
     stored = view.database.execute("SELECT alert_id, subject_kind, subject, typology FROM fraud.alerts").fetchall()
@@ -143,9 +144,8 @@ def alerts_as_demanded(view: View, known: Truth) -> Finding:
     if not exact and not lost and not strange:
         others = {(d.subject_kind.value, d.subject, d.typology) for d in raised if d.subject_kind.value != "customer"}
         named = {(r["subject_kind"], r["subject"], r["typology"]) for r in stored if r["subject_kind"] != "customer"}
-        strange = [str(each) for each in named - others]
         lost = [str(each) for each in others - named if each[0] != "terminal"]
-        text += f"; about others lost {len(lost)}, not demanded {len(strange)}"
+        text += f"; about others lost {len(lost)}, raised by another order of arrival {len(named - others)}"
     return Finding(not lost and not strange and not doubled, f"{text} {(lost + strange)[:_SHOWN]}")
 
 
