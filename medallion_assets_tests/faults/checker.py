@@ -129,9 +129,9 @@ def _same(what: str, view: View, known: Truth, found: list[tuple[str, str]]) -> 
 def alerts_as_demanded(view: View, known: Truth) -> Finding:
     """The alerts in PostgreSQL are those of the reference evaluator: none lost, none doubled, none else.
 
-    With several partitions, what trips a rule about a merchant or device depends on the order of arrival between them, and
-    the evaluator takes one partition after the other. Then those it names must be named for the same typologies, but for
-    terminals; how many more are named is told.
+    With several partitions, what trips a rule about a merchant or device depends on the order of arrival between them,
+    and the evaluator takes one partition after the other. Then those it names must be named for the same typologies,
+    but for terminals; how many more are named is told.
     """
     raised = [d for d in known.decisions.values() if d.alert]
     stored = view.database.execute("SELECT alert_id, subject_kind, subject, typology FROM fraud.alerts").fetchall()
