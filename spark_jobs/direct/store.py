@@ -182,7 +182,8 @@ class Store:
         with self._transaction():
             self._keep(changed)
             self._connection.executemany(
-                "INSERT INTO position VALUES (?, ?, ?) ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next",
+                "INSERT INTO position VALUES (?, ?, ?)"
+                " ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next",
                 [(topic, partition, following) for (topic, partition), following in positions.items()],
             )
             self._connection.execute("DELETE FROM untold")
