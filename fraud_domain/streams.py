@@ -9,6 +9,8 @@ from fraud_domain.settings import AlertLane, Layout, Settings
 from fraud_domain.tables import TABLES, TableSpec
 
 ALL = "all"
+DIRECT_STATE = "histories.sqlite"
+"""What the direct lane keeps in its checkpoint: one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,6 @@ _PACKING: dict[Layout, dict[str, tuple[str, ...]]] = {
 def lock_name(stream: str) -> str:
     """Name of the advisory lock that the writer of a stream holds, to be hashed with `hashtextextended`."""
     return f"medallion.stream.{stream}"
-
-
-DIRECT_STATE = "histories.sqlite"
-"""What the direct lane keeps in its checkpoint: one file."""
 
 
 def checkpoint_path(settings: Settings, stream: str, query: str) -> str:

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from fraud_domain.rules import RuleError, load_texts, read_texts
 from fraud_domain.settings import MissingSecretError, Settings
-from spark_jobs.published_rules import NoRuleSetError, RuleSet, newest, texts_of
+from spark_jobs.published_rules import NoRuleSetError, RuleSet, require_newest, texts_of
 from spark_jobs.runtime import EXIT_FAILED, say
 
 Job = Callable[[SparkSession, Settings, argparse.Namespace], None]
@@ -62,7 +62,5 @@ def rule_set(settings: Settings, version: str | None = None) -> RuleSet:
         texts = read_texts(settings.rules.directory)
         return RuleSet(load_texts(texts).version, tuple(texts.items()))
     with psycopg.connect(**settings.postgres_parameters("fraud_reader")) as connection:
-        wanted = version or (newest(connection) or (0, ""))[1]
-        if not wanted:
-            raise NoRuleSetError("no rule set was ever published; run `medallion rules publish`")
+        wanted = version or require_newest(connection)[1]
         return RuleSet(wanted, tuple(texts_of(connection, wanted).items()))

@@ -5,6 +5,10 @@ from typing import Any
 
 import psycopg
 
+LOOK_EVERY_SECONDS = 1.0
+"""Batches that follow sooner do not ask the database again."""
+LOOK_PATIENCE_SECONDS = 2.0
+
 
 class NoRuleSetError(RuntimeError):
     """The database holds no rule set to judge by."""
@@ -24,6 +28,24 @@ def newest(connection: psycopg.Connection[Any]) -> tuple[int, str] | None:
         "SELECT activation_id, version FROM fraud.rule_activations ORDER BY activation_id DESC LIMIT 1"
     ).fetchone()
     return None if row is None else (row[0], row[1])
+
+
+def require_newest(connection: psycopg.Connection[Any]) -> tuple[int, str]:
+    """The same for who cannot do without.
+
+    Raises:
+        NoRuleSetError: nothing was ever published.
+    """
+    published = newest(connection)
+    if published is None:
+        raise NoRuleSetError("no rule set was ever published; run `medallion rules publish`")
+    return published
+
+
+def newer(connection: psycopg.Connection[Any], activation: int) -> tuple[int, str] | None:
+    """Activation and version of what was published after an activation; None when nothing was."""
+    published = newest(connection)
+    return published if published is not None and published[0] > activation else None
 
 
 def texts_of(connection: psycopg.Connection[Any], version: str) -> dict[str, str]:

@@ -21,14 +21,19 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.micro_batch import Batch
-from spark_jobs.published_rules import NoRuleSetError, RuleSet, newest, record_boundary, texts_of
+from spark_jobs.published_rules import (
+    LOOK_EVERY_SECONDS,
+    LOOK_PATIENCE_SECONDS,
+    RuleSet,
+    newer,
+    record_boundary,
+    require_newest,
+    texts_of,
+)
 
 PLAN = "medallion.rule_sets"
 """Local property: JSON list of [first batch, rule-set version], ascending."""
 _BATCH = "streaming.sql.batchId"
-LOOK_EVERY_SECONDS = 1.0
-"""Batches that follow sooner do not ask the database again."""
-_LOOK_PATIENCE_SECONDS = 2.0
 
 
 def of_this_batch(started_with: RuleSet) -> RuleSet:
@@ -83,10 +88,7 @@ class RuleBook:
             if self._recorded:
                 self._activation = _activation_of(connection, self.query, generation)
             else:
-                published = newest(connection)
-                if published is None:
-                    raise NoRuleSetError("no rule set was ever published; run `medallion rules publish`")
-                self._activation, version = published
+                self._activation, version = require_newest(connection)
                 self.plan = [(0, version)]
             # A batch under way at the crash may still need the last but one.
             self.plan = self.plan[-2:]
@@ -121,11 +123,10 @@ class RuleBook:
     def _published_since(self) -> tuple[int, str] | None:
         """What was published after the rules in force. A database that is away delays new rules, not the batch."""
         try:
-            with self.pool.connection(_LOOK_PATIENCE_SECONDS) as connection:
-                published = newest(connection)
+            with self.pool.connection(LOOK_PATIENCE_SECONDS) as connection:
+                return newer(connection, self._activation)
         except psycopg.OperationalError:
             return None
-        return published if published is not None and published[0] > self._activation else None
 
     def _tell(self, spark: SparkSession) -> None:
         spark.sparkContext.setLocalProperty(PLAN, json.dumps(self.plan))

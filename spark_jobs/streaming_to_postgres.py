@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings, Trigger
 from fraud_domain.streams import DIRECT_STATE, checkpoint_path, stream
-from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_ALERTS, FRAUD_DECISIONS, FRAUD_LABELS, TRANSACTIONS
+from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS, TRANSACTIONS
 from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.decision_log import DecisionLog
 from spark_jobs.decisions import decide_customers, decide_others
-from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.judging import Limits
 from spark_jobs.lake import current_generation
 from spark_jobs.micro_batch import Batch
@@ -34,6 +33,7 @@ from spark_jobs.runtime import say
 from spark_jobs.seeding import loaded_transactions, seed_of
 from spark_jobs.sources import generation_of, kafka_stream, triggered
 from spark_jobs.spark_runtime import main
+from spark_jobs.telling import Judged, tell
 
 ALERTS = stream("alerts")
 Decide = Callable[[DataFrame, RuleSet, Limits, DataFrame | None], DataFrame]
@@ -62,26 +62,22 @@ LANES = (
 def write_decisions(
     lane: Lane, sink: AlertSink, log: DecisionLog, book: RuleBook, rebase: Rebase | None = None
 ) -> Callable[[DataFrame, int], None]:
-    """The foreachBatch: alerts first, because people wait for them, then the decision log.
+    """The foreachBatch: tell what was decided.
 
     After a rebase, what was decided before only fills the histories.
     """
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = Batch(lane.ledger, current_generation(frame), batch_id)
-        decided = [row for row in frame.collect() if rebase is None or not rebase.covers(*_position(row))]
-        sink.commit(batch, [orjson.loads(row.decision) for row in decided if row.alert])
-        for topic, chosen in ((FRAUD_ALERTS, [row for row in decided if row.alert]), (FRAUD_DECISIONS, decided)):
-            reached(Failpoint.BEFORE_PUBLISH, topic)
-            log.publish(topic, ((row.customer_id, row.decision) for row in chosen))
-            reached(Failpoint.AFTER_PUBLISH, topic)
+        judged = [Judged(*row) for row in frame.collect()]
+        tell(sink, log, batch, [each for each in judged if rebase is None or not rebase.covers(*_position(each))])
         book.between_batches(frame.sparkSession, batch)
 
     return write
 
 
-def _position(row: Row) -> tuple[str, int, int]:
-    decision = orjson.loads(row.decision)
+def _position(judged: Judged) -> tuple[str, int, int]:
+    decision = orjson.loads(judged.decision)
     return decision["topic"], decision["partition"], decision["offset"]
 
 

@@ -23,7 +23,7 @@ from medallion_services.embedded.throwaway import fresh_settings, running
 from medallion_services.errors import UserError
 from medallion_services.rule_sets import activations, publish, read_rule_set
 from spark_jobs import direct_to_postgres, streaming_to_postgres
-from spark_jobs.rule_sets import LOOK_EVERY_SECONDS
+from spark_jobs.published_rules import LOOK_EVERY_SECONDS
 
 RULE = """
 typology: {id: large, title: Large, combine: noisy_or, owner: t, description: d}

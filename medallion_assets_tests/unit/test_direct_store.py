@@ -12,8 +12,9 @@ from fraud_domain.streams import DIRECT_STATE
 from medallion_services.checkpoints.judging import Remedy, Sinks, judge, remedy_of
 from medallion_services.checkpoints.reading import read_checkpoint
 from spark_jobs.direct.memory import Memory
-from spark_jobs.direct.store import Judged, Store, StoreError
+from spark_jobs.direct.store import Store, StoreError
 from spark_jobs.lease import FencedError
+from spark_jobs.telling import Judged
 
 PLACE = ("transactions", 0)
 TOLD = [Judged("c-1", True, '{"a":1}'), Judged("c-2", False, '{"a":2}')]

@@ -13,9 +13,9 @@ from fraud_domain.acceptance import Acceptance
 from fraud_domain.rules import Engine, Origin, Subject
 from fraud_domain.topics import TRANSACTIONS
 from spark_jobs.direct.memory import Memory
-from spark_jobs.direct.store import Judged
 from spark_jobs.judging import POSITION, Limits, decision_document, engine_of
 from spark_jobs.published_rules import RuleSet
+from spark_jobs.telling import Judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,26 +15,33 @@ import orjson
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from fraud_domain.topics import FRAUD_ALERTS, FRAUD_DECISIONS
 from spark_jobs.alert_sink import AlertSink
 from spark_jobs.decision_log import DecisionLog
 from spark_jobs.direct.judge import Judge, Message
 from spark_jobs.direct.memory import Memory
 from spark_jobs.direct.source import Source
-from spark_jobs.direct.store import Judged, Store
+from spark_jobs.direct.store import Store
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.micro_batch import Batch
 from spark_jobs.progress import Progress
-from spark_jobs.published_rules import NoRuleSetError, RuleSet, newest, record_boundary, texts_of
+from spark_jobs.published_rules import (
+    LOOK_EVERY_SECONDS,
+    LOOK_PATIENCE_SECONDS,
+    RuleSet,
+    newer,
+    record_boundary,
+    require_newest,
+    texts_of,
+)
 from spark_jobs.rebase import Rebase
 from spark_jobs.runtime import say
+from spark_jobs.telling import Judged, tell
 
 QUERY = "alerts.decide"
 """Its name in the ledger, in `stream_progress` and in `rule_boundaries`: it decides about everybody."""
 _WAIT_SECONDS = 0.2
-_LOOK_EVERY_SECONDS = 1.0
-"""Batches may be a thousand a minute: rules are looked for, and figures told, so often."""
-_LOOK_PATIENCE_SECONDS = 2.0
+_FIGURES_EVERY_SECONDS = 1.0
+"""Batches may be a thousand a minute."""
 _STOP_SECONDS = 30.0
 Pool = ConnectionPool[psycopg.Connection[tuple[Any, ...]]]
 
@@ -72,23 +79,20 @@ class Rules:
         _, version = self.store.rules
         with self.pool.connection() as connection:
             if not version:
-                published = newest(connection)
-                if published is None:
-                    raise NoRuleSetError("no rule set was ever published; run `medallion rules publish`")
-                activation, version = published
+                activation, version = require_newest(connection)
                 self.store.take_up((activation, version))
                 record_boundary(connection, QUERY, self.store.generation, 0, activation)
             return RuleSet(version, tuple(texts_of(connection, version).items()))
 
     def published_since(self) -> RuleSet | None:
         """Rules for the next batch, noted in database and store; a database that is away delays them."""
-        if time.monotonic() - self._looked < _LOOK_EVERY_SECONDS:
+        if time.monotonic() - self._looked < LOOK_EVERY_SECONDS:
             return None
         self._looked = time.monotonic()
         try:
-            with self.pool.connection(_LOOK_PATIENCE_SECONDS) as connection:
-                published = newest(connection)
-                if published is None or published[0] <= self.store.rules[0]:
+            with self.pool.connection(LOOK_PATIENCE_SECONDS) as connection:
+                published = newer(connection, self.store.rules[0])
+                if published is None:
                     return None
                 activation, version = published
                 texts = texts_of(connection, version)
@@ -120,7 +124,7 @@ class Figures:
     def tell(self, batch_id: int, lag: Callable[[], int | None], at_once: bool = False) -> None:
         """Put what came since the last row into one, if a second has passed; `batch_ms` is the longest batch."""
         now = self.clock()
-        if not self._rows or (now - self._since < _LOOK_EVERY_SECONDS and not at_once):
+        if not self._rows or (now - self._since < _FIGURES_EVERY_SECONDS and not at_once):
             return
         rate = self._rows / self._busy if self._busy else 0.0
         row = Progress(QUERY, batch_id, datetime.now(UTC), self._rows, rate, self._longest * 1000, lag(), {})
@@ -207,7 +211,7 @@ class DirectLane:
             self.held.close()
 
     def _keep_log_small(self) -> None:
-        while self.is_active() and not self._stopping.wait(_LOOK_EVERY_SECONDS):
+        while self.is_active() and not self._stopping.wait(_FIGURES_EVERY_SECONDS):
             try:
                 self.store.copy_back()
             except sqlite3.OperationalError as error:
@@ -232,15 +236,9 @@ class DirectLane:
             self.judge.take_up(rules)
 
     def _tell(self, judged: list[Judged]) -> None:
-        """Tell of the last batch: alerts first, because people wait for them, then the decision log."""
-        alerts = [each for each in judged if each.alert]
-        batch = Batch(QUERY, self.store.generation, self.store.batch_id)
-        self.sink.commit(batch, [orjson.loads(each.decision) for each in alerts])
-        for topic, chosen in ((FRAUD_ALERTS, alerts), (FRAUD_DECISIONS, judged)):
-            if chosen:
-                reached(Failpoint.BEFORE_PUBLISH, topic)
-                self.log.publish(topic, ((each.customer_id, each.decision) for each in chosen))
-                reached(Failpoint.AFTER_PUBLISH, topic)
+        """Tell of the last batch."""
+        if judged:
+            tell(self.sink, self.log, Batch(QUERY, self.store.generation, self.store.batch_id), judged)
         self._untold = bool(judged)
 
     def _rest(self, for_good: bool = False) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fraud_domain.streams import DIRECT_STATE
 from spark_jobs.lease import FencedError
+from spark_jobs.telling import Judged
 
 FORMAT = 1
 _SCHEMA = """
@@ -49,15 +51,6 @@ Positions = Mapping[tuple[str, int], int]
 
 class StoreError(RuntimeError):
     """The file cannot serve; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A decision to be told: the columns that `streaming_to_postgres` has of it."""
-
-    customer_id: str
-    alert: bool
-    decision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +101,9 @@ class Store:
             raise StoreError(f"{self.path} has format {found}, this release reads {FORMAT}: start the release it is of")
         with self._transaction():
             self._connection.execute("UPDATE lane SET epoch = ?", (self._epoch,))
-        self.generation = str(self._one("SELECT generation FROM lane"))
-        self.batch_id = int(str(self._one("SELECT batch_id FROM lane")))
-        self._next_id = int(str(self._one("SELECT coalesce(max(id), 0) FROM subject"))) + 1
+        self.generation: str = self._one("SELECT generation FROM lane")
+        self.batch_id: int = self._one("SELECT batch_id FROM lane")
+        self._next_id: int = self._one("SELECT coalesce(max(id), 0) FROM subject") + 1
 
     def _begin(self) -> None:
         self._connection.executescript(
@@ -232,7 +225,7 @@ class Store:
     def _transaction(self) -> Iterator[None]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            holder = int(str(self._one("SELECT epoch FROM lane")))
+            holder = self._one("SELECT epoch FROM lane")
             if holder > self._epoch:
                 raise FencedError(f"this driver holds epoch {self._epoch}, {self.path} is held with epoch {holder}")
             yield
@@ -241,5 +234,5 @@ class Store:
             raise
         self._connection.execute("COMMIT")
 
-    def _one(self, query: str) -> object:
+    def _one(self, query: str) -> Any:
         return self._connection.execute(query).fetchone()[0]
