@@ -20,7 +20,7 @@ from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS, TRANSACTIONS
 from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.decision_log import DecisionLog
-from spark_jobs.direct.judge import Judge
+from spark_jobs.direct.judge import Judge, judge_again
 from spark_jobs.direct.lane import QUERY, Covered, DirectLane, Rules
 from spark_jobs.direct.memory import Memory
 from spark_jobs.direct.seeding import seed
@@ -62,14 +62,15 @@ def start(settings: Settings, epoch: int) -> DirectLane:
 
 def _lane(settings: Settings, store: Store, sink: AlertSink) -> DirectLane:
     covered = _covered(settings, sink, store)
-    rules = Rules(sink.pool, store)
     memory = Memory(store)
+    rules = Rules(sink.pool, store, memory)
     judge = Judge(memory, rules.open(), Limits.of(settings))
     if not store.begun:
         store.forget()
         if loaded := seed(settings, judge, memory, store):
             say(f"{QUERY}: begins with the histories of {loaded} transactions loaded from files")
         store.begin()
+    judge_again(judge, memory, store)
     broker, to_the_end = client_configuration(settings), settings.streams.alerts.mode is TriggerMode.AVAILABLE_NOW
     most = settings.streams.alert_max_offsets_per_trigger if to_the_end else _MOST
     source = Source(broker, (ACCOUNT_EVENTS, FRAUD_LABELS), (TRANSACTIONS,), store.positions(), to_the_end)

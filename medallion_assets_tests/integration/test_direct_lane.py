@@ -30,7 +30,7 @@ from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.throwaway import fresh_settings, running
 from spark_jobs import direct_to_postgres
 from spark_jobs.direct.source import DataLossError, Source
-from spark_jobs.direct.store import Store, StoreError
+from spark_jobs.direct.store import Due, Store, StoreError
 from spark_jobs.failpoints import LOG_VARIABLE, VARIABLE
 from spark_jobs.lease import FencedError
 from spark_jobs.rebase import LostCheckpointError
@@ -124,7 +124,7 @@ def test_an_older_driver_that_wakes_up_is_refused(lane: Lane) -> None:
     old, new = Store(lane.folder, epoch), Store(lane.folder, epoch + 1)
     try:
         with pytest.raises(FencedError, match=f"epoch {epoch}"):
-            old.commit([], {}, [])
+            old.commit([], Due(), [])
         with pytest.raises(FencedError):
             Store(lane.folder, epoch)
     finally:

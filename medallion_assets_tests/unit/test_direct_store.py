@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from fraud_domain.rules import Engine, Subject, load_catalogue
-from fraud_domain.settings import PROJECT_ROOT, RuleSettings
 from fraud_domain.streams import DIRECT_STATE
 from medallion_services.checkpoints.judging import Remedy, Sinks, judge, remedy_of
 from medallion_services.checkpoints.reading import read_checkpoint
-from spark_jobs.direct.memory import Memory
-from spark_jobs.direct.store import Store, StoreError
+from spark_jobs.direct.message import Message
+from spark_jobs.direct.store import Due, Store, StoreError
 from spark_jobs.lease import FencedError
 from spark_jobs.telling import Judged
 
 PLACE = ("transactions", 0)
+MESSAGES = [Message(*PLACE, 6, 1_000, b"{}")]
+NOTHING = Due()
 TOLD = [Judged("c-1", True, '{"a":1}'), Judged("c-2", False, '{"a":2}')]
 
 
@@ -29,45 +29,54 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def test_a_batch_outlives_its_driver(store: Store, tmp_path: Path) -> None:
     row = store.new_id()
-    assert store.commit([(row, "customer", "c-1", b"one")], {PLACE: 7}, TOLD) == 0
-    store.take_up((3, "v3"))
+    assert store.commit(MESSAGES, Due([(row, "customer", "c-1", b"one", 0)]), TOLD) == 0
     store.close()
     again = Store(tmp_path, 2)
     assert again.generation == store.generation
-    assert (again.batch_id, again.positions(), again.untold(), again.rules) == (0, {PLACE: 7}, TOLD, (3, "v3"))
+    assert (again.batch_id, again.positions(), again.untold()) == (0, {PLACE: 7}, TOLD)
+    assert list(again.batches()) == [(0, MESSAGES)]
     kept = again.find("customer", "c-1")
     assert kept is not None
-    assert (kept.id, kept.history) == (row, b"one")
+    assert (kept.id, kept.history, kept.as_of) == (row, b"one", 0)
     assert again.find("merchant", "c-1") is None
     assert again.new_id() > row
     again.told()
     assert again.untold() == []
+    again.take_up((3, "v3"), Due(needed_from=1))
+    assert again.rules == (3, "v3")
+    assert list(again.batches()) == []
     again.close()
 
 
 def test_a_batch_that_cannot_be_kept_leaves_nothing(store: Store) -> None:
-    store.commit([(store.new_id(), "customer", "c-1", b"one")], {PLACE: 7}, TOLD)
-    same_name = [(store.new_id(), "customer", "c-2", b"two"), (store.new_id(), "customer", "c-1", b"other")]
+    store.commit(MESSAGES, Due([(store.new_id(), "customer", "c-1", b"one", 0)]), TOLD)
+    same_name = [(store.new_id(), "customer", "c-2", b"two", 1), (store.new_id(), "customer", "c-1", b"other", 1)]
     with pytest.raises(sqlite3.IntegrityError):
-        store.commit(same_name, {PLACE: 9}, [])
+        store.commit([Message(*PLACE, 8, 1_000, b"{}")], Due(same_name), [])
     assert store.find("customer", "c-2") is None
     assert (store.batch_id, store.positions(), store.untold()) == (0, {PLACE: 7}, TOLD)
 
 
 def test_an_older_driver_may_not_write_nor_open(store: Store, tmp_path: Path) -> None:
     younger = Store(tmp_path, 2)
-    for write in (lambda: store.commit([], {}, []), store.told, lambda: store.take_up((1, "v")), store.begin):
+    for write in (
+        lambda: store.commit([], NOTHING, []),
+        lambda: store.keep(NOTHING),
+        store.told,
+        lambda: store.take_up((1, "v"), NOTHING),
+        store.begin,
+    ):
         with pytest.raises(FencedError, match="epoch 1"):
             write()
     with pytest.raises(FencedError):
         Store(tmp_path, 1)
-    younger.commit([], {PLACE: 1}, [])
+    younger.commit(MESSAGES, NOTHING, [])
     younger.close()
 
 
 def test_it_is_begun_only_when_all_it_begins_with_is_there(store: Store) -> None:
     assert not store.begun
-    store.save([(store.new_id(), "customer", "c-1", b"half")])
+    store.keep(Due([(store.new_id(), "customer", "c-1", b"half", -1)]))
     store.forget()
     assert store.find("customer", "c-1") is None
     store.begin()
@@ -85,12 +94,12 @@ def test_another_format_is_refused(store: Store, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / DIRECT_STATE) as connection:
         connection.execute("UPDATE lane SET format = 99")
     connection.close()
-    with pytest.raises(StoreError, match="format 99, this release reads 1"):
+    with pytest.raises(StoreError, match="format 99, this release reads 2"):
         Store(tmp_path, 2)
 
 
 def test_the_doctor_tells_a_sound_file_from_a_damaged_one(store: Store, tmp_path: Path) -> None:
-    store.commit([(store.new_id(), "customer", f"c-{n}", b"x" * 3000) for n in range(50)], {PLACE: 7}, TOLD)
+    store.commit(MESSAGES, Due([(store.new_id(), "customer", f"c-{n}", b"x" * 3000, 0) for n in range(50)]), TOLD)
     sound = read_checkpoint(tmp_path)
     assert sound.generation == store.generation
     assert judge(sound, Sinks(True, store.generation, 0)) == []
@@ -104,14 +113,16 @@ def test_the_doctor_tells_a_sound_file_from_a_damaged_one(store: Store, tmp_path
     assert findings[0].path == file
 
 
-def test_histories_that_were_let_go_come_back_from_the_file(store: Store) -> None:
-    engine = Engine(load_catalogue(PROJECT_ROOT / "rules"), RuleSettings(), Subject.CUSTOMER)
-    memory = Memory(store, most=2)
-    for number in range(5):
-        memory.of(engine, f"c-{number}").raised["t"] = [number]
-        memory.note_change(Subject.CUSTOMER, f"c-{number}")
-    assert len(memory) == 5
-    store.commit(memory.changes(), {}, [])
-    memory.stored()
-    assert len(memory) == 0
-    assert [memory.of(engine, f"c-{number}").raised["t"] for number in range(5)] == [[number] for number in range(5)]
+def test_a_file_of_the_first_format_is_brought_up_to_date(store: Store, tmp_path: Path) -> None:
+    store.keep(Due([(store.new_id(), "customer", "c-1", b"one", 5)]))
+    store.close()
+    with sqlite3.connect(tmp_path / DIRECT_STATE) as connection:
+        connection.executescript(
+            "DROP TABLE message; ALTER TABLE subject DROP COLUMN as_of; UPDATE lane SET format = 1, batch_id = 8"
+        )
+    connection.close()
+    upgraded = Store(tmp_path, 2)
+    kept = upgraded.find("customer", "c-1")
+    assert kept is not None
+    assert (kept.history, kept.as_of, upgraded.batch_id, list(upgraded.batches())) == (b"one", -1, 8, [])
+    upgraded.close()

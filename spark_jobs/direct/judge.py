@@ -4,29 +4,19 @@ A batch is judged in one order: what is known about subjects first, then transac
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from fraud_domain.acceptance import Acceptance
-from fraud_domain.rules import Engine, Origin, Subject
+from fraud_domain.rules import Decision, Engine, Origin, Subject
 from fraud_domain.topics import TRANSACTIONS
 from spark_jobs.direct.memory import Memory
+from spark_jobs.direct.message import Message
+from spark_jobs.direct.store import Store
 from spark_jobs.judging import POSITION, Limits, decision_document, engine_of
 from spark_jobs.published_rules import RuleSet
 from spark_jobs.telling import Judged
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message of a topic; `at` is Kafka's time in epoch microseconds."""
-
-    topic: str
-    partition: int
-    offset: int
-    at: int
-    value: bytes
 
 
 class Judge:
@@ -41,7 +31,8 @@ class Judge:
     def take_up(self, rules: RuleSet) -> None:
         """Judge by these rules from now on."""
         made = [engine_of(rules, self._limits, subject) for subject in Subject]
-        self._engines = [engine for engine in made if engine.rules]
+        engines = [engine for engine in made if engine.rules]
+        self._engines = [(engine, engine.subject, engine.subject.field) for engine in engines]
 
     def judge(self, messages: Iterable[Message]) -> Iterator[Judged]:
         """What to tell of a batch: every decision about a customer, those about others where a rule hit."""
@@ -53,44 +44,56 @@ class Judge:
 
     def remember(self, event: dict[str, Any]) -> None:
         """Take a transaction into the histories and tell nobody."""
-        for engine in self._engines:
-            name = event[engine.subject.field]
-            if name is not None and engine.decide(self._memory.of(engine, name), event) is not None:
-                self._memory.note_change(engine.subject, name)
+        for engine, kind, field in self._engines:
+            if (name := event[field]) is not None:
+                self._decided(engine, kind, name, event)
 
     @property
     def inputs(self) -> frozenset[str]:
         """Fields of a transaction that `remember` reads."""
-        return frozenset().union(*(engine.inputs for engine in self._engines))
+        return frozenset().union(*(engine.inputs for engine, _, _ in self._engines))
 
     def _decide(self, message: Message) -> Iterator[Judged]:
         event = self._acceptance.accept(message.value, message.at)
         if event is None:
             return
-        position = (message.topic, message.partition, message.offset, message.at)
-        placed = event | dict(zip(POSITION, position, strict=True))
-        for engine in self._engines:
-            kind = engine.subject
-            name = event[kind.field]
-            decision = None if name is None else engine.decide(self._memory.of(engine, name), event)
-            if decision is None:
-                continue
-            self._memory.note_change(kind, name)
-            if kind is Subject.CUSTOMER or decision.reasons or decision.shadow:
+        placed = event | dict(zip(POSITION, message[:4], strict=True))
+        for engine, kind, field in self._engines:
+            name = event[field]
+            decision = None if name is None else self._decided(engine, kind, name, event)
+            if decision is not None and (kind is Subject.CUSTOMER or decision.reasons or decision.shadow):
                 document = orjson.dumps(decision_document(decision, placed)).decode()
                 yield Judged(event["customer_id"], decision.alert, document)
+
+    def _decided(self, engine: Engine, kind: Subject, name: str, event: dict[str, Any]) -> Decision | None:
+        history = self._memory.of(engine, name)
+        decision = None if history is None else engine.decide(history, event)
+        if decision is not None:
+            self._memory.note_change(kind, name)
+        return decision
 
     def _note(self, message: Message) -> None:
         noted = self._acceptance.accept_note(message.topic, message.value, message.at)
         if noted is None:
             return
         named = orjson.loads(message.value)
-        for engine in self._engines:
-            name = named.get(engine.subject.field)
+        for engine, kind, field in self._engines:
+            name = named.get(field)
             if isinstance(name, str) and _concerns(noted[0], engine):
                 history = self._memory.of(engine, name)
-                if engine.note(history, *noted):
-                    self._memory.note_change(engine.subject, name)
+                if history is not None and engine.note(history, *noted):
+                    self._memory.note_change(kind, name)
+
+
+def judge_again(judge: Judge, memory: Memory, store: Store) -> int:
+    """Bring histories up to the last batch: the batches that some lack, told to nobody; returns their messages."""
+    count = 0
+    for batch_id, messages in store.batches():
+        memory.begin(batch_id, again=True)
+        for _ in judge.judge(messages):
+            pass
+        count += len(messages)
+    return count
 
 
 def _concerns(origin: Origin, engine: Engine) -> bool:

@@ -17,8 +17,9 @@ from psycopg_pool import ConnectionPool
 
 from spark_jobs.alert_sink import AlertSink
 from spark_jobs.decision_log import DecisionLog
-from spark_jobs.direct.judge import Judge, Message
+from spark_jobs.direct.judge import Judge
 from spark_jobs.direct.memory import Memory
+from spark_jobs.direct.message import Message
 from spark_jobs.direct.source import Source
 from spark_jobs.direct.store import Store
 from spark_jobs.failpoints import Failpoint, reached
@@ -68,6 +69,7 @@ class Rules:
 
     pool: Pool
     store: Store
+    memory: Memory
     _looked: float = 0.0
 
     def open(self) -> RuleSet:
@@ -80,7 +82,7 @@ class Rules:
         with self.pool.connection() as connection:
             if not version:
                 activation, version = require_newest(connection)
-                self.store.take_up((activation, version))
+                self.store.take_up((activation, version), self.memory.all())
                 record_boundary(connection, QUERY, self.store.generation, 0, activation)
             return RuleSet(version, tuple(texts_of(connection, version).items()))
 
@@ -100,7 +102,7 @@ class Rules:
         except psycopg.OperationalError:
             return None
         reached(Failpoint.AFTER_RULES_RECORDED)
-        self.store.take_up((activation, version))
+        self.store.take_up((activation, version), self.memory.all())
         return RuleSet(version, tuple(texts.items()))
 
 
@@ -220,14 +222,10 @@ class DirectLane:
 
     def _batch(self, messages: list[Message]) -> None:
         started = time.monotonic()
+        self.memory.begin(self.store.batch_id + 1)
         judged = [each for each in self.judge.judge(messages) if not self.covered.covers(each)]
-        positions: dict[tuple[str, int], int] = {}
-        for message in messages:
-            place = (message.topic, message.partition)
-            positions[place] = max(positions.get(place, 0), message.offset + 1)
         reached(Failpoint.BEFORE_HISTORIES)
-        self.store.commit(self.memory.changes(), positions, judged)
-        self.memory.stored()
+        self.store.commit(messages, self.memory.due(len(messages)), judged)
         reached(Failpoint.AFTER_HISTORIES)
         self._tell(judged)
         self._figures.add(len(messages), time.monotonic() - started)
@@ -242,9 +240,12 @@ class DirectLane:
         self._untold = bool(judged)
 
     def _rest(self, for_good: bool = False) -> None:
-        """Nothing to do: note that all was told, and tell the figures that are due."""
+        """Nothing to do: note that all was told, store what is due, and tell the figures that are due."""
         if self._untold:
             self.store.told()
             self._untold = False
+        due = self.memory.all() if for_good else self.memory.due()
+        if due.histories:
+            self.store.keep(due)
         self._figures.tell(self.store.batch_id, self.source.lag, at_once=for_good)
         self._waited = True

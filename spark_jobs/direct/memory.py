@@ -1,60 +1,108 @@
-"""The histories that the direct lane works on: the ones used last as objects, all others in the store."""
+"""The histories that the direct lane works on: the ones used last as objects, all others in the store.
 
+A changed history is not stored with its batch but some seconds later: a busy merchant's is written once for all that
+happened to it since. Until then the store has the messages.
+"""
+
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fraud_domain.rules import Engine, History, Subject
-from spark_jobs.direct.store import Store
+from spark_jobs.direct.store import Due, Store
 
 MOST = 50_000
 """Histories kept as objects, of about 10 kB each."""
+KEEP_AFTER_SECONDS = 5.0
+"""The messages of this time are judged once more when a driver was killed: a second of work at a thousand a second."""
+_AT_ONCE = 500
+"""Histories stored with one batch, 10 ms of work, so that what a burst has changed holds up no alert."""
+_CHANGED_BY_MESSAGE = len(Subject)
 
 
 @dataclass(slots=True)
 class _Held:
     id: int
     history: History
+    as_of: int
+    """The last batch that its stored form has."""
 
 
 class Memory:
     """Histories by kind and name of subject."""
 
-    def __init__(self, store: Store, most: int = MOST) -> None:
+    def __init__(
+        self,
+        store: Store,
+        most: int = MOST,
+        keep_after: float = KEEP_AFTER_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._most = most
+        self._keep_after = keep_after
+        self._clock = clock
         self._held: OrderedDict[tuple[Subject, str], _Held] = OrderedDict()
-        self._changed: dict[tuple[Subject, str], _Held] = {}
+        self._changed: dict[tuple[Subject, str], tuple[int, float]] = {}
+        """Batch and moment of the first change that the store lacks, in this order."""
+        self._batch = store.batch_id
+        self._again = False
+        self._now = clock()
 
-    def of(self, engine: Engine, name: str) -> History:
-        """The history of a subject, an empty one when it has none yet."""
+    def begin(self, batch: int, again: bool = False) -> None:
+        """Messages of this batch follow; `again` when they were judged before, and some histories have them."""
+        self._batch, self._again, self._now = batch, again, self._clock()
+
+    def of(self, engine: Engine, name: str) -> History | None:
+        """The history of a subject, an empty one when it has none yet; None when it has this batch already."""
         key = (engine.subject, name)
         held = self._held.get(key)
         if held is not None:
             self._held.move_to_end(key)
-            return held.history
-        kept = self._store.find(engine.subject.value, name)
-        if kept is None:
-            held = _Held(self._store.new_id(), engine.new_history())
         else:
-            held = _Held(kept.id, History.load(kept.history))
-        self._held[key] = held
-        return held.history
+            kept = self._store.find(engine.subject.value, name)
+            if kept is None:
+                held = _Held(self._store.new_id(), engine.new_history(), -1)
+            else:
+                held = _Held(kept.id, History.load(kept.history), kept.as_of)
+            self._held[key] = held
+        return None if self._again and held.as_of >= self._batch else held.history
 
     def note_change(self, kind: Subject, name: str) -> None:
         """The history has changed since it was stored."""
-        self._changed[kind, name] = self._held[kind, name]
+        self._changed.setdefault((kind, name), (self._batch, self._now))
 
     def __len__(self) -> int:
         return len(self._changed)
 
-    def changes(self) -> Iterator[tuple[int, str, str, bytes]]:
-        """What the store lacks: row, kind, name and history. In order of the rows, which costs the file least."""
-        for (kind, name), held in sorted(self._changed.items(), key=lambda item: item[1].id):
-            yield held.id, kind.value, name, held.history.dump()
+    def due(self, messages: int = 0) -> Due:
+        """What to store now, with a batch of so many messages: no more than keeps up with what they change."""
+        most = _AT_ONCE + messages * _CHANGED_BY_MESSAGE
+        until = self._clock() - self._keep_after
+        keys: list[tuple[Subject, str]] = []
+        for key, (_, since) in self._changed.items():
+            if since > until or len(keys) == most:
+                break
+            keys.append(key)
+        return self._store_these(keys)
 
-    def stored(self) -> None:
-        """The store has all changes: let go of what was not used for longest."""
-        self._changed.clear()
-        while len(self._held) > self._most:
+    def all(self) -> Due:
+        """Everything that the store lacks."""
+        return self._store_these(list(self._changed))
+
+    def _store_these(self, keys: list[tuple[Subject, str]]) -> Due:
+        found = []
+        for key in keys:
+            del self._changed[key]
+            held = self._held[key]
+            held.as_of = self._batch
+            found.append((held.id, key[0].value, key[1], held.history.dump(), self._batch))
+        self._let_go()
+        # In order of the rows, which costs the file least.
+        return Due(sorted(found), next((batch for batch, _ in self._changed.values()), self._batch + 1))
+
+    def _let_go(self) -> None:
+        """Forget what was not used for longest, up to the first that the store lacks."""
+        while len(self._held) > self._most and next(iter(self._held)) not in self._changed:
             self._held.popitem(last=False)

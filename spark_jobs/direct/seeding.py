@@ -28,8 +28,7 @@ def seed(settings: Settings, judge: Judge, memory: Memory, store: Store) -> int:
         for event in events:
             judge.remember(event)
         count += len(events)
-        store.save(memory.changes())
-        memory.stored()
+        store.keep(memory.all())
     return count
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from spark_jobs.direct.judge import Message
+from spark_jobs.direct.message import Message
 from spark_jobs.direct.store import Positions
 
 _ANSWER_SECONDS = 30.0

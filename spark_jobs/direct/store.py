@@ -1,23 +1,28 @@
 """What the direct lane remembers: histories, positions in Kafka and the last batch's decisions, in one SQLite file.
 
-A batch is one transaction: the histories it changed, where it stands in Kafka, and what is still to be told to others.
-So a batch is judged once. A crash before it leaves nothing of it; after it, the next driver tells what is there, under
-the number that the batch had, and the ledger in PostgreSQL takes it once.
+A batch is one transaction: its messages, where it stands in Kafka, and what is still to be told to others. So a batch
+is decided once. A crash before it leaves nothing of it; after it, the next driver tells what is there, under the number
+that the batch had, and the ledger in PostgreSQL takes it once.
+
+Histories follow some seconds later, each with the number of the last batch that it has. Messages stay until every
+history has them; the next driver judges them again, tells nobody, and leaves alone the histories that have them.
 """
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from fraud_domain.streams import DIRECT_STATE
+from spark_jobs.direct.message import Message
 from spark_jobs.lease import FencedError
 from spark_jobs.telling import Judged
 
-FORMAT = 1
+FORMAT = 2
 _SCHEMA = """
 CREATE TABLE lane (
     format INTEGER NOT NULL, generation TEXT NOT NULL, epoch INTEGER NOT NULL, batch_id INTEGER NOT NULL,
@@ -25,12 +30,23 @@ CREATE TABLE lane (
 );
 CREATE TABLE position (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE subject (
-    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, history BLOB NOT NULL, UNIQUE (kind, name)
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, history BLOB NOT NULL,
+    as_of INTEGER NOT NULL DEFAULT -1, UNIQUE (kind, name)
 );
 CREATE TABLE untold (
     place INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, alert INTEGER NOT NULL, decision TEXT NOT NULL
 );
 """
+_MESSAGES = """
+CREATE TABLE message (
+    place INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
+    at INTEGER NOT NULL, value BLOB NOT NULL
+);
+"""
+_HISTORIES_WITH_BATCH = "ALTER TABLE subject ADD COLUMN as_of INTEGER NOT NULL DEFAULT -1"
+"""Format 1 had every history as of its last batch."""
+_BATCH_SHIFT = 32
+"""A message's place is its batch's number, then its own in the batch."""
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     # A committed batch outlives a power cut: others may have been told of it.
@@ -55,10 +71,19 @@ class StoreError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A stored history; `id` is its row."""
+    """A stored history; `id` is its row, `as_of` the last batch that it has."""
 
     id: int
     history: bytes
+    as_of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Histories to be stored: row, kind, name, history, last batch; and the first batch that others still lack."""
+
+    histories: Sequence[tuple[int, str, str, bytes, int]] = ()
+    needed_from: int = 0
 
 
 class Store:
@@ -97,6 +122,8 @@ class Store:
             self._connection.execute(pragma)
         if self._one("SELECT count(*) FROM sqlite_master WHERE name = 'lane'") == 0:
             self._begin()
+        if self._one("SELECT format FROM lane") == 1:
+            self._upgrade()
         if (found := self._one("SELECT format FROM lane")) != FORMAT:
             raise StoreError(f"{self.path} has format {found}, this release reads {FORMAT}: start the release it is of")
         with self._transaction():
@@ -107,9 +134,14 @@ class Store:
 
     def _begin(self) -> None:
         self._connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO lane VALUES"  # noqa: S608 - values of our own
+            f"BEGIN IMMEDIATE; {_SCHEMA} {_MESSAGES} INSERT INTO lane VALUES"  # noqa: S608 - values of our own
             f" ({FORMAT}, '{uuid.uuid4()}', 0, -1, 0, '', 0); COMMIT;"
         )
+
+    def _upgrade(self) -> None:
+        with self._transaction():
+            for change in (_HISTORIES_WITH_BATCH, _MESSAGES, "UPDATE lane SET format = 2"):
+                self._connection.execute(change)
 
     @property
     def begun(self) -> bool:
@@ -129,7 +161,7 @@ class Store:
 
     def find(self, kind: str, name: str) -> Kept | None:
         """A subject's history."""
-        query = "SELECT id, history FROM subject WHERE kind = ? AND name = ?"
+        query = "SELECT id, history, as_of FROM subject WHERE kind = ? AND name = ?"
         row = self._connection.execute(query, (kind, name)).fetchone()
         return None if row is None else Kept(*row)
 
@@ -152,19 +184,18 @@ class Store:
         with self._transaction():
             self._connection.execute("DELETE FROM subject")
 
-    def take_up(self, rules: tuple[int, str]) -> None:
-        """Another rule set judges from the next batch on."""
+    def take_up(self, rules: tuple[int, str], due: Due) -> None:
+        """Another rule set judges from the next batch on; `due` is all, since the old one judged it."""
         with self._transaction():
             self._connection.execute("UPDATE lane SET activation = ?, rules = ?", rules)
+            self._keep(due)
 
-    def save(self, changed: Iterable[tuple[int, str, str, bytes]]) -> None:
-        """Keep histories (row, kind, name, history) outside of a batch, before the lane begins."""
+    def keep(self, due: Due) -> None:
+        """Store histories between two batches."""
         with self._transaction():
-            self._keep(changed)
+            self._keep(due)
 
-    def commit(
-        self, changed: Iterable[tuple[int, str, str, bytes]], positions: Positions, judged: Iterable[Judged]
-    ) -> int:
+    def commit(self, messages: Sequence[Message], due: Due, judged: Iterable[Judged]) -> int:
         """Keep a batch; returns its number.
 
         Raises:
@@ -172,8 +203,16 @@ class Store:
             sqlite3.Error: it is not kept; this driver's memory is worth nothing any more.
         """
         batch_id = self.batch_id + 1
+        positions: dict[tuple[str, int], int] = {}
+        for message in messages:
+            place = (message.topic, message.partition)
+            positions[place] = max(positions.get(place, 0), message.offset + 1)
         with self._transaction():
-            self._keep(changed)
+            self._connection.executemany(
+                "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)",
+                [(place, *message) for place, message in enumerate(messages, batch_id << _BATCH_SHIFT)],
+            )
+            self._keep(due)
             self._connection.executemany(
                 "INSERT INTO position VALUES (?, ?, ?)"
                 " ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next",
@@ -187,6 +226,14 @@ class Store:
             self._connection.execute("UPDATE lane SET batch_id = ?", (batch_id,))
         self.batch_id = batch_id
         return batch_id
+
+    def batches(self) -> Iterator[tuple[int, list[Message]]]:
+        """The batches that not every history has, with their messages."""
+        found = self._connection.execute(
+            'SELECT place, topic, partition, "offset", at, value FROM message ORDER BY place'
+        )
+        for batch_id, rows in groupby(found, key=lambda row: row[0] >> _BATCH_SHIFT):
+            yield batch_id, [Message(*row[1:]) for row in rows]
 
     def untold(self) -> list[Judged]:
         """What the last batch decided, if nobody noted that all of it was told."""
@@ -214,12 +261,13 @@ class Store:
         """Let go of the file."""
         self._connection.close()
 
-    def _keep(self, changed: Iterable[tuple[int, str, str, bytes]]) -> None:
+    def _keep(self, due: Due) -> None:
         self._connection.executemany(
-            "INSERT INTO subject (id, kind, name, history) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET history = excluded.history",
-            changed,
+            "INSERT INTO subject (id, kind, name, history, as_of) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET history = excluded.history, as_of = excluded.as_of",
+            due.histories,
         )
+        self._connection.execute("DELETE FROM message WHERE place < ?", (due.needed_from << _BATCH_SHIFT,))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
