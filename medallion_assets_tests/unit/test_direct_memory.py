@@ -14,13 +14,13 @@ from medallion_services.rule_sets import read_rule_set
 from spark_jobs.direct.judge import Judge, judge_again
 from spark_jobs.direct.memory import Memory
 from spark_jobs.direct.message import Message
-from spark_jobs.direct.store import Store
+from spark_jobs.direct.store import Due, Store
 from spark_jobs.judging import Limits
 from spark_jobs.published_rules import RuleSet
 
 START = 1_767_225_600
 BATCH = 7
-# Short histories: what an event pushed out must not come in again when its message is judged once more.
+# Short histories, so that events leave them.
 LIMITS = Limits(RuleSettings(history_limit=4).model_dump_json(), 86_400_000_000)
 
 
@@ -101,6 +101,17 @@ def test_what_one_batch_stores_keeps_up_with_what_it_changes(store: Store) -> No
     assert (len(due.histories), due.needed_from, len(memory)) == (550, 0, 450)
     due = memory.due(10)
     assert (len(due.histories), due.needed_from, len(memory)) == (450, 1, 0)
+
+
+def test_a_history_that_has_a_batch_is_left_alone_when_it_is_judged_again(store: Store) -> None:
+    engine = Engine(load_catalogue(PROJECT_ROOT / "rules"), RuleSettings(), Subject.CUSTOMER)
+    store.keep(Due([(store.new_id(), "customer", "c-1", engine.new_history().dump(), 5)]))
+    memory = Memory(store)
+    memory.begin(5, again=True)
+    assert memory.of(engine, "c-1") is None
+    assert memory.of(engine, "c-2") is not None
+    memory.begin(6, again=True)
+    assert memory.of(engine, "c-1") is not None
 
 
 def test_histories_that_were_let_go_come_back_from_the_file(store: Store) -> None:
