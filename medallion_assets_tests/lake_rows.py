@@ -10,6 +10,7 @@ from deltalake import write_deltalake
 from fraud_domain.tables import TableSpec, location, table
 from medallion_assets.defs.quality.lake_sql import empty
 from medallion_assets.platform import Platform
+from spark_jobs.lake import properties
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 _SAMPLES: dict[str, Any] = {
@@ -42,4 +43,4 @@ def write(platform: Platform, name: str, *rows: dict[str, Any]) -> None:
     spec = table(name)
     schema = pa.schema([field.with_nullable(True) for field in empty(spec).schema])
     data = pa.Table.from_pylist([row(spec, **values) for values in rows], schema=schema)
-    write_deltalake(location(platform.settings.lake_root, spec), data, mode="append")
+    write_deltalake(location(platform.settings.lake_root, spec), data, mode="append", configuration=properties(spec))

@@ -22,7 +22,10 @@ from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 
-_PROPERTIES = {"delta.checkpointInterval": "50", "delta.enableDeletionVectors": "false"}
+_LOG_IS_READ_AGAIN = "interval 30 hours"
+"""Of bronze: a rebase of silver begins a day before the newest row (`medallion_services/checkpoints/rebase.py`)."""
+_LOG_IS_DONE_WITH = "interval 6 hours"
+"""Of the others. Each transaction lists the whole log: 20 us of CPU an entry, 8,640 entries a day and table."""
 _TXN = "spark.databricks.delta.write.txn"
 
 
@@ -34,6 +37,18 @@ def current_generation(frame: DataFrame) -> str:
     return generation
 
 
+def properties(spec: TableSpec) -> dict[str, str]:
+    """Delta's settings of a table. Its log is cut by `lake_maintenance`, which knows how far its readers are."""
+    return {
+        "delta.checkpointInterval": "50",
+        "delta.enableDeletionVectors": "false",
+        "delta.enableExpiredLogCleanup": "false",
+        "delta.logRetentionDuration": _LOG_IS_READ_AGAIN if spec.layer == "bronze" else _LOG_IS_DONE_WITH,
+        # Removed files stay on disk for a week (`lake_maintenance`); here, how long each batch reads their names.
+        "delta.deletedFileRetentionDuration": _LOG_IS_DONE_WITH,
+    }
+
+
 def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
     """Create the table as the registry describes it if it is missing; returns its location.
 
@@ -41,22 +56,24 @@ def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
     """
     path = location(lake_root, spec)
     if "://" not in path:
-        DeltaLog.create(
+        found = DeltaLog.create(
             path,
             schema=Schema.from_json(json.dumps(spec.delta_schema)),
             mode="ignore",
             partition_by=list(spec.partition_by),
             name=spec.full_name,
             description=spec.description,
-            configuration=_PROPERTIES,
+            configuration=properties(spec),
         )
+        if not properties(spec).items() <= found.metadata().configuration.items():
+            found.alter.set_table_properties(properties(spec))
         return path
     builder = (
         DeltaTable.createIfNotExists(spark).location(path).addColumns(table_schema(spec)).comment(spec.description)
     )
     if spec.partition_by:
         builder = builder.partitionedBy(*spec.partition_by)
-    for key, value in _PROPERTIES.items():
+    for key, value in properties(spec).items():
         builder = builder.property(key, value)
     builder.execute()
     return path

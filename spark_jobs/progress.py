@@ -41,6 +41,7 @@ def from_json(document: dict[str, Any]) -> Progress:
             "dropped_by_watermark": sum(o.get("numRowsDroppedByWatermark", 0) for o in operators),
             "duplicates": sum(o.get("customMetrics", {}).get("numDroppedDuplicateRows", 0) for o in operators),
             "watermark": document.get("eventTime", {}).get("watermark"),
+            "read": delta_versions(document.get("sources", [])),
         },
     )
 
@@ -63,9 +64,17 @@ def kafka_lag(sources: list[dict[str, Any]]) -> int | None:
     return sum(lags) if lags else None
 
 
+def delta_versions(sources: list[dict[str, Any]]) -> dict[str, int]:
+    """The version that the batch reached of each Delta table it reads, by the table's id."""
+    ends = [_document(source.get("endOffset")) for source in sources]
+    return {end["reservoirId"]: end["reservoirVersion"] for end in ends if "reservoirId" in end}
+
+
 def _offsets(value: Any) -> dict[str, dict[str, int]]:
     """Kafka's {topic: {partition: offset}}; anything else (Delta's offsets) counts as none."""
+    return {topic: parts for topic, parts in _document(value).items() if isinstance(parts, dict)}
+
+
+def _document(value: Any) -> dict[str, Any]:
     document = orjson.loads(value) if isinstance(value, str) else value
-    if not isinstance(document, dict):
-        return {}
-    return {topic: parts for topic, parts in document.items() if isinstance(parts, dict)}
+    return document if isinstance(document, dict) else {}

@@ -16,6 +16,7 @@ from fraud_domain.contract import SCHEMA_VERSION
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import TableSpec, table
+from fraud_domain.topics import HISTORY_PREFIX
 from spark_jobs.contract import TimeLimits, parse_account_events, parse_labels, parse_transactions
 from spark_jobs.lake import append_once, current_generation, ensure_table
 from spark_jobs.micro_batch import Batch
@@ -132,6 +133,9 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         rebase = require_checkpoint(spark, settings, SILVER, name, spec)
         first = rebase.from_version if rebase else 0
         raw = delta_stream(spark, settings, table(f"bronze.{name}"), from_version=first)
+        if first is None:
+            # The table as it is has what was loaded from files, which is in silver already.
+            raw = raw.where(~F.startswith("topic", F.lit(HISTORY_PREFIX)))
         lake = settings.lake_root
         write = write_transactions(lake, rebase) if spec is TRANSACTIONS else write_notes(spec, lake, rebase)
         rows = deduplicated(parse(raw, limits), spec.key, settings.streams.deduplicate_within)

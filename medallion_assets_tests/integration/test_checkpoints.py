@@ -1,5 +1,6 @@
 """Damaged checkpoints of a real pipeline, treated by the doctor: nothing is lost, nothing is doubled."""
 
+import os
 import re
 import shutil
 import time
@@ -8,16 +9,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from deltalake import write_deltalake
 from pyspark.errors.exceptions.base import StreamingQueryException
 from pyspark.sql import SparkSession
 
 from fraud_domain.kafka_client import client_configuration
 from fraud_domain.rules import alert_id
 from fraud_domain.settings import Settings
-from fraud_domain.topics import FRAUD_LABELS, producer_configuration
+from fraud_domain.tables import location, table
+from fraud_domain.topics import FRAUD_LABELS, HISTORY_PREFIX, producer_configuration
+from medallion_assets.defs.maintenance.lake import cut_log
 from medallion_assets.defs.quality.finding import Finding
 from medallion_assets.defs.quality.invariants import INVARIANTS
 from medallion_assets.defs.quality.lake_sql import lake_sql
@@ -36,6 +41,7 @@ from medallion_services.generator.noise import Noise
 from medallion_services.generator.producer import KafkaSink
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
+from medallion_services.lake_tables import open_table
 from spark_jobs.lease import Lease
 
 SEED, CUSTOMERS = 7, 40
@@ -152,6 +158,26 @@ def test_what_cannot_be_repaired_begins_anew_and_writes_only_what_is_missing(
         assert_nothing_lost_nothing_doubled(stack)
     for query in queries():
         assert examine(stack, query).remedy is Remedy.NOTHING, query
+
+
+def test_a_rebase_reads_the_whole_table_when_its_log_was_cut(stack: Settings, spark: SparkSession) -> None:
+    """But not what was loaded from files, which silver got another way."""
+    bronze = open_table(stack, table("bronze.transactions"))
+    assert bronze is not None
+    read = bronze.to_pyarrow_table().slice(0, 1).to_pylist()[0]
+    value = read["value"].replace(b'"transaction_id":"', b'"transaction_id":"from-a-file-')
+    loaded = {"topic": f"{HISTORY_PREFIX}x", "value": value}
+    write_deltalake(bronze, pa.Table.from_pylist([read | loaded], pa.schema(bronze.schema().to_arrow())), mode="append")
+    old = time.time() - 2 * 86_400
+    for entry in Path(location(stack.lake_root, table("bronze.transactions")), "_delta_log").iterdir():
+        os.utime(entry, (old, old))
+    cut_log(bronze)
+    (oldest,) = (commit["version"] for commit in bronze.history()[-1:])
+    assert oldest > 0
+    produce(stack, "fifth", repeat=True)
+    assert "reads from the start of its source" in rebase(stack, "silver.transactions", "a test", datetime.now(UTC))[-1]
+    drain(spark, stack, "alerts", "bronze", "silver", "gold", "gold")
+    assert_nothing_lost_nothing_doubled(stack)
 
 
 def send_labels(settings: Settings, number: int) -> None:

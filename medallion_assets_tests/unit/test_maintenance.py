@@ -1,5 +1,9 @@
 """Maintenance on real Delta tables: fewer files, the same rows, and nothing that a reader may need is deleted."""
 
+import os
+import re
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,10 +13,14 @@ from fraud_domain.settings import Settings
 from fraud_domain.tables import delta_tables, location, table
 from medallion_assets.defs.maintenance.lake import (
     ENOUGH_SMALL_FILES,
+    FAR_BEHIND,
+    RETENTION,
     Shape,
     append_only,
-    clean,
     compact,
+    cut_log,
+    delete_files,
+    log_is_needed,
     shape,
     should_compact,
 )
@@ -58,13 +66,67 @@ def test_many_small_files_become_one_and_streams_see_no_news(grown: Platform) ->
     assert '"dataChange":true' not in newest
 
 
+def aged(file: Path, by: timedelta) -> None:
+    moment = file.stat().st_mtime - by.total_seconds()
+    os.utime(file, (moment, moment))
+
+
 def test_files_of_the_last_week_are_kept_for_readers_that_lag(grown: Platform) -> None:
     compact(opened(grown))  # the test above does, but may run in another process
     folder = Path(location(grown.settings.lake_root, SILVER))
     files = set(folder.rglob("*.parquet"))
-    assert clean(opened(grown)) == 0
+    cut_log(opened(grown))
+    assert delete_files(opened(grown)) == 0
     assert files <= set(folder.rglob("*.parquet"))
     assert DeltaTable(str(folder), version=3).to_pyarrow_table().num_rows == 4
+
+
+def test_what_compaction_replaced_is_deleted_a_week_later_though_the_log_forgot_it(tmp_path: Path) -> None:
+    platform = Platform(Settings(data_dir=tmp_path))
+    for number in range(3):
+        write(platform, SILVER.full_name, {"transaction_id": f"t{number}", "offset": number})
+    folder = Path(location(platform.settings.lake_root, SILVER))
+    old = {path for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts}
+    assert compact(opened(platform)) == 3
+    (kept,) = {path for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts} - old
+    uncommitted = kept.with_name("part-of-a-commit-to-come.parquet")
+    uncommitted.write_bytes(kept.read_bytes())
+    write(platform, SILVER.full_name, {"transaction_id": "t3", "offset": 3})
+    for path in (*old, kept):
+        aged(path, RETENTION + timedelta(hours=1))
+    rewrite = folder / "_delta_log" / f"{3:020}.json"
+    then = int((time.time() - RETENTION.total_seconds() - 3_600) * 1_000)
+    rewrite.write_text(re.sub(r'(?<="deletionTimestamp":)\d+', str(then), rewrite.read_text()))
+    cut_log(opened(platform))
+    assert delete_files(opened(platform)) == 3
+    assert not any(path.exists() for path in old)
+    assert kept.exists()
+    assert uncommitted.exists()
+    assert ids(platform) == [f"t{number}" for number in range(4)]
+
+
+def test_the_log_is_cut_to_its_retention_unless_a_stream_is_far_behind(tmp_path: Path) -> None:
+    platform = Platform(Settings(data_dir=tmp_path))
+    for number in range(12):
+        write(platform, SILVER.full_name, {"transaction_id": f"t{number}", "offset": number})
+        if number == 5:
+            opened(platform).create_checkpoint()
+    log = Path(location(platform.settings.lake_root, SILVER), "_delta_log")
+    for entry in log.glob("0*.json"):
+        if int(entry.stem) < 9:
+            aged(entry, timedelta(hours=7))
+    for entry in log.glob("*.checkpoint.parquet"):
+        aged(entry, timedelta(hours=7))
+    cut_log(opened(platform))
+    first = min(int(entry.name[:20]) for entry in log.glob("0*.json"))
+    assert 0 < first <= 9, "a version that a checkpoint begins with, before the first that is young"
+    assert ids(platform) == sorted(f"t{number}" for number in range(12))
+
+    delta = opened(platform)
+    mine = str(delta.metadata().id)
+    assert not log_is_needed(delta, {})
+    assert not log_is_needed(delta, {mine: delta.version() - FAR_BEHIND, "another": 0})
+    assert log_is_needed(delta, {mine: delta.version() - FAR_BEHIND - 1})
 
 
 def test_only_tables_without_merges_are_compacted() -> None:

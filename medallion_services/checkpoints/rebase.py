@@ -50,7 +50,7 @@ class Plan:
 
     Args:
         known_to: rows at or below these offsets may be in the tables already.
-        from_version: version of the source table to begin with; None means the start of the source.
+        from_version: version of the source table to begin with; None means all that is in the source.
     """
 
     query: str
@@ -94,12 +94,15 @@ def _alerts(settings: Settings, query: str) -> Plan:
     return Plan(query, _offsets(_rows(settings, tables, _OTHERS_DECIDED, {"margin": OTHERS_MARGIN})))
 
 
-def _version_at(settings: Settings, spec: TableSpec, moment: datetime) -> int:
-    """The first version of a table that was committed at or after a moment."""
+def _version_at(settings: Settings, spec: TableSpec, moment: datetime) -> int | None:
+    """The first version of a table that was committed at or after a moment; None when its log begins later."""
     source = open_table(settings, spec)
     commits = source.history() if source else []
-    after = [c["version"] for c in commits if datetime.fromtimestamp(c["timestamp"] / 1000, UTC) >= moment]
-    return min(after, default=0)
+    at = {commit["version"]: datetime.fromtimestamp(commit["timestamp"] / 1000, UTC) for commit in commits}
+    oldest = min(at, default=0)
+    if oldest and at[oldest] > moment:
+        return None
+    return min((version for version, when in at.items() if when >= moment), default=0)
 
 
 def _rows(settings: Settings, tables: dict[str, TableSpec], query: str, values: dict[str, Any]) -> list[Any]:

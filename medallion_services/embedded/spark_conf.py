@@ -133,6 +133,8 @@ def spark_defaults(settings: Settings, jars: tuple[Path, ...]) -> dict[str, str]
         # The alert lane's Python asks the JVM for every key's history: 15 % less CPU than over TCP, and one port less.
         "spark.python.unix.domain.socket.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": "2",
+        # A second file for each commit, which nobody here reads, and which clean-up by delta-rs would leave behind.
+        "spark.databricks.delta.writeChecksumFile.enabled": "false",
         "spark.ui.port": str(settings.spark.ui_port),
         "spark.ui.showConsoleProgress": "false",
         "spark.redaction.regex": "(?i)password|secret|token|dsn|sasl|access[.]?key",

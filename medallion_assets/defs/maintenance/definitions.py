@@ -6,11 +6,14 @@ import dagster as dg
 
 from fraud_domain.tables import delta_tables
 from medallion_assets.defs.maintenance.lake import (
-    clean,
     compact,
+    cut_log,
+    delete_files,
     lagging,
+    log_is_needed,
     shape,
     should_compact,
+    versions_read,
 )
 from medallion_assets.platform import Platform
 from medallion_assets.specs import asset_key
@@ -24,7 +27,7 @@ _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagste
 def maintain_lake(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     """Every table once; what was found and done is an observation of its asset."""
     with platform.database() as database:
-        behind = lagging(database)
+        behind, read = lagging(database), versions_read(database)
     if behind:
         context.log.warning(f"no file is deleted: {', '.join(behind)} may still need old ones")
     for spec in delta_tables():
@@ -33,13 +36,16 @@ def maintain_lake(context: dg.OpExecutionContext, platform: dg.ResourceParam[Pla
             continue
         found = shape(delta)
         removed = compact(delta) if should_compact(spec, found) else 0
-        deleted = 0 if behind else clean(delta)
+        needed = bool(behind) or log_is_needed(delta, read)
+        if not needed:
+            cut_log(delta)
+        deleted = 0 if needed else delete_files(delta)
         figures = {"files": found.files, "small files": found.small, "bytes": found.bytes, "version": found.version}
         context.log_event(
             dg.AssetObservation(
                 asset_key(spec.full_name),
                 description="maintenance",
-                metadata={**figures, "files compacted": removed, "files deleted": deleted},
+                metadata={**figures, "log cut": not needed, "files compacted": removed, "files deleted": deleted},
             )
         )
 

@@ -4,6 +4,7 @@ Only tables that streams append to are compacted: an append never conflicts with
 Compaction commits with `dataChange=false`, so streams that read the table pass over it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,6 +21,8 @@ ENOUGH_SMALL_FILES = 100
 """Fewer are not worth a rewrite."""
 RETENTION = timedelta(days=7)
 """How long a removed file stays for readers that lag; Delta's own default."""
+FAR_BEHIND = 500
+"""Versions; more than an hour of triggers of 10 s, and less than the shortest retention of a log (6 hours)."""
 _MERGED = {
     "gold.transaction_metrics_minute",
     "gold.transaction_metrics_hour",
@@ -73,9 +76,29 @@ def lagging(database: psycopg.Connection[DictRow]) -> list[str]:
     return [row["stream"] for row in rows]
 
 
-def clean(delta: DeltaTable) -> int:
-    """Write a checkpoint, forget old log entries, and delete files that no version within the retention uses."""
+def versions_read(database: psycopg.Connection[DictRow]) -> dict[str, int]:
+    """By id of a Delta table: the version that the query which is furthest behind has read."""
+    rows = database.execute(
+        "SELECT id, min(version::bigint) AS version FROM ("
+        " SELECT DISTINCT ON (query) detail->'read' AS read FROM fraud.stream_progress"
+        " WHERE detail ? 'read' ORDER BY query, at DESC, batch_id DESC"
+        ") AS newest, jsonb_each_text(read) AS each (id, version) GROUP BY id"
+    ).fetchall()
+    return {row["id"]: row["version"] for row in rows}
+
+
+def log_is_needed(delta: DeltaTable, read: Mapping[str, int]) -> bool:
+    """Whether a stream is far behind: it would lose its place."""
+    return delta.version() - read.get(str(delta.metadata().id), delta.version()) > FAR_BEHIND
+
+
+def cut_log(delta: DeltaTable) -> None:
+    """Write a checkpoint, and forget log entries older than the table's own retention."""
     delta.create_checkpoint()
     delta.cleanup_metadata()
+
+
+def delete_files(delta: DeltaTable) -> int:
+    """Delete files that no version within a week used, also those that the log has forgotten; returns how many."""
     hours = int(RETENTION.total_seconds() // 3600)
-    return len(delta.vacuum(retention_hours=hours, dry_run=False))
+    return len(delta.vacuum(retention_hours=hours, dry_run=False, full=True))
