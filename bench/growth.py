@@ -1,15 +1,16 @@
 """What a lake batch costs when its table has ten thousand commits: `python -m bench.growth [commits]`.
 
 The platform's own writers add the same batches, of half a minute each, to tables of four ages: young; ten thousand
-commits over ten days that nobody maintained; a copy of these that maintenance has just been over; and young again, the
+commits, one in ten seconds, that nobody maintained; a copy of these six hours after maintenance; and young again, the
 noise of the measurement. Batches of the four alternate, there and back, in one session that is warm, so that neither
-the JIT nor the machine favours one. Each has one checkpoint among the measured batches. It takes 6 GB of disk.
+the JIT nor the machine favours one. It takes 6 GB of disk.
 
 They begin a day: a merge rewrites its day's file, which the commits of other days do not make larger.
 """
 
 import json
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -27,31 +28,26 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from bench.growth_filler import Log, append_commits, merge_commits
+from bench.growth_filler import SILVER, Log, append_commits, merge_commits, traffic
 from fraud_domain.settings import PROJECT_ROOT, Settings
-from fraud_domain.tables import TableSpec, location, table
-from fraud_domain.topics import TRANSACTIONS
-from medallion_assets.defs.maintenance.lake import clean, compact, shape, should_compact
+from fraud_domain.tables import TableSpec, location
+from medallion_assets.defs.maintenance.lake import compact, cut_log, delete_files, shape, should_compact
 from medallion_services.embedded import jars
 from medallion_services.embedded.environment import stack_environment
 from medallion_services.embedded.java import find_java
 from medallion_services.embedded.spark_conf import write_spark_conf
 from medallion_services.embedded.throwaway import fresh_settings
-from medallion_services.generator.timeline import Plan, Timeline
-from medallion_services.generator.world import World
 from spark_jobs.aggregates import METRICS, METRICS_RULE, window_metrics
-from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.lake import append_once, ensure_table, merge_additive
 from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "growth.json"
-SILVER, MINUTE, RAW = table("silver.transactions"), METRICS["minute"], table("bronze.transactions")
-COMMITS, DAYS, DAY = 10_000, 10, 86_400
-"""Ten days, so that three are older than maintenance keeps removed files."""
-FILLER_ROWS, CUSTOMERS, FILES_A_COMMIT = 100_000, 3_000, 2
+MINUTE = METRICS["minute"]
+COMMITS, SECONDS_A_COMMIT = 10_000, 10
+FILLER_ROWS, FILES_A_COMMIT = 100_000, 2
 RATE, SECONDS_A_BATCH = 20.0, 30
-WARM_UP, SETTLE, MEASURED = 30, 4, 50
+WARM_UP, SETTLE, MEASURED = 30, 4, 25
 """Batches; those that settle bring the log of a table into the session, as a start of the driver does."""
 YOUNG, OLD, MAINTAINED, AGAIN = "young", "old", "maintained", "young again"
 READS = 5
@@ -118,25 +114,6 @@ def session() -> Iterator[tuple[SparkSession, Settings]]:
             spark.stop()
 
 
-def traffic(spark: SparkSession, settings: Settings, start: float, seconds: float, rate: float) -> pa.Table:
-    """Silver rows of some time of the generator's traffic, by the platform's own parser, in order of arrival."""
-    world = World(1, CUSTOMERS, CUSTOMERS, settings.token_key())
-    timeline = Timeline(world, Plan(rate, 1, fraud_share=0.02, run_id=f"growth{start}"))
-    emissions = [e for e in timeline.emissions(start, start + seconds) if e.topic == TRANSACTIONS]
-    sent = [datetime.fromtimestamp(emission.send_at, UTC) for emission in emissions]
-    moments = pa.array(sent, pa.timestamp("us", "UTC"))
-    columns = {
-        "topic": [TRANSACTIONS] * len(sent), "partition": pa.array([0] * len(sent), pa.int32()),
-        "offset": list(range(len(sent))), "kafka_timestamp": moments,
-        "key": [emission.key for emission in emissions], "value": [emission.value for emission in emissions],
-        "card_masked": [False] * len(sent), "ingested_at": moments, "ingest_date": [moment.date() for moment in sent],
-    }  # fmt: skip
-    raw = spark.createDataFrame(pa.table(columns), table_schema(RAW))
-    limits = TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
-    valid = parse_transactions(raw, limits).where("errors IS NULL").select(*SILVER.column_names)
-    return valid.toArrow().sort_by("offset")
-
-
 def batches_of(spark: SparkSession, rows: pa.Table) -> list[Rows]:
     """Batches in the session's memory, as a stream has persisted them when it writes."""
     size = int(RATE * SECONDS_A_BATCH)
@@ -160,13 +137,14 @@ def make_arm(spark: SparkSession, settings: Settings, name: str) -> Arm:
 
 def age(spark: SparkSession, settings: Settings, arm: Arm, commits: int, until: float) -> None:
     """Write the commits of the past."""
-    start = until - DAYS * DAY
-    silver = traffic(spark, settings, start, DAYS * DAY, FILLER_ROWS / (DAYS * DAY))
+    span = commits * SECONDS_A_COMMIT
+    start = until - span
+    silver = traffic(spark, settings, start, span, FILLER_ROWS / span)
     minutes = window_metrics(spark.createDataFrame(silver, table_schema(SILVER)), "minute")
     sums = minutes.select(*MINUTE.column_names).toArrow().sort_by("window_start")
     logs = {spec: Log.of(arm.root, spec, _batch(0).app_id(spec.full_name)) for spec in (SILVER, MINUTE)}
-    append_commits(logs[SILVER], silver, commits, start, DAYS * DAY, FILES_A_COMMIT)
-    merge_commits(logs[MINUTE], sums, commits, start, DAYS * DAY)
+    append_commits(logs[SILVER], silver, commits, start, span, FILES_A_COMMIT)
+    merge_commits(logs[MINUTE], sums, commits, start, span)
     arm.next_batch = 2 * commits
 
 
@@ -195,6 +173,15 @@ def state(arm: Arm, spec: TableSpec) -> dict[str, int]:
     }  # fmt: skip
 
 
+def removed_earlier(commit: Path) -> None:
+    """Let the files that a commit removed have been removed seven hours ago: the log keeps their names for six."""
+    then = str(int((time.time() - 7 * 3_600) * 1_000))
+    text = re.sub(r'(?<="deletionTimestamp":)\d+', then, commit.read_text(encoding="utf-8"))
+    # A new file: the copied table shares its files with the one it was copied from.
+    commit.unlink()
+    commit.write_text(text, encoding="utf-8")
+
+
 def maintain(arm: Arm) -> dict[str, Any]:
     """What the job `lake_maintenance` does with a table, and what it takes."""
     done = {}
@@ -202,7 +189,9 @@ def maintain(arm: Arm) -> dict[str, Any]:
         before, cpu, started = state(arm, spec), used(), time.monotonic()
         delta = delta_of(arm, spec)
         compacted = compact(delta) if should_compact(spec, shape(delta)) else 0
-        deleted = clean(delta)
+        removed_earlier(Path(location(arm.root, spec), "_delta_log", f"{delta_of(arm, spec).version():020d}.json"))
+        cut_log(delta_of(arm, spec))
+        deleted = delete_files(delta_of(arm, spec))
         took = {"seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(used() - cpu, 1)}
         figures = {"files_compacted": compacted, "files_deleted": deleted, "before": before, "after": state(arm, spec)}
         done[spec.full_name] = took | figures

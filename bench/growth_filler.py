@@ -1,15 +1,15 @@
 """Ten thousand commits for `bench.growth`, written in two minutes: Delta's log by hand, around real rows.
 
-A commit looks as Spark writes it: transaction, files with statistics of 32 columns, a checksum file beside it, and a
-checkpoint at the table's own interval. Times of files are those of the traffic, so that clean-up finds them old.
+A commit looks as Spark writes it: transaction, files with statistics of 32 columns, and a checkpoint at the table's own
+interval. Times of files are those of the traffic, so that clean-up finds them old.
 """
 
 import json
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
-from fraud_domain.tables import TableSpec, location
+from fraud_domain.settings import Settings
+from fraud_domain.tables import TableSpec, location, table
+from fraud_domain.topics import TRANSACTIONS
+from medallion_services.generator.timeline import Plan, Timeline
+from medallion_services.generator.world import World
+from spark_jobs.contract import TimeLimits, parse_transactions
+from spark_jobs.schemas import table_schema
 
 _INDEXED_COLUMNS = 32
 """Delta's own default."""
 _PART = "event_date"
-_NO_CHECKSUM_OF = ("allFiles", "fileSizeHistogram")
-"""Optional parts of a checksum that the filler would have to keep up."""
+SILVER, RAW = table("silver.transactions"), table("bronze.transactions")
+CUSTOMERS = 3_000
 
 
 @dataclass(slots=True)
@@ -35,20 +42,15 @@ class Log:
     path: Path
     app_id: str
     interval: int
-    version: int = 0
-    files: int = 0
-    bytes: int = 0
-    checksum: dict[str, Any] = field(default_factory=dict)
+    version: int
 
     @classmethod
     def of(cls, lake_root: str, spec: TableSpec, app_id: str) -> "Log":
         """The log of a table that has one commit with rows at least."""
         path = Path(location(lake_root, spec))
         delta = DeltaTable(path)
-        checksum = json.loads((path / "_delta_log" / f"{delta.version():020d}.crc").read_text("utf-8"))
         interval = int(delta.metadata().configuration["delta.checkpointInterval"])
-        kept = {name: value for name, value in checksum.items() if name not in _NO_CHECKSUM_OF}
-        return cls(path, app_id, interval, delta.version(), checksum["numFiles"], checksum["tableSizeBytes"], kept)
+        return cls(path, app_id, interval, delta.version())
 
     def add(self, rows: pa.Table, at: float) -> dict[str, Any]:
         """Write rows of one day as a file; returns the action that adds it."""
@@ -59,16 +61,14 @@ class Log:
         plain = rows.drop_columns(_PART)
         pq.write_table(plain, target, compression="snappy")
         os.utime(target, (at, at))
-        size = target.stat().st_size
-        self.files, self.bytes = self.files + 1, self.bytes + size
         return {
-            "path": name, "partitionValues": {_PART: str(day)}, "size": size, "modificationTime": int(at * 1000),
-            "dataChange": True, "stats": json.dumps(_statistics(plain), default=_as_json),
+            "path": name, "partitionValues": {_PART: str(day)}, "size": target.stat().st_size,
+            "modificationTime": int(at * 1000), "dataChange": True,
+            "stats": json.dumps(_statistics(plain), default=_as_json),
         }  # fmt: skip
 
     def remove(self, added: dict[str, Any], at: float) -> dict[str, Any]:
         """The action that removes a file; the file stays, as it does in a table that nobody vacuums."""
-        self.files, self.bytes = self.files - 1, self.bytes - added["size"]
         same = {name: added[name] for name in ("path", "partitionValues", "size", "dataChange")}
         return same | {"deletionTimestamp": int(at * 1000), "extendedFileMetadata": True}
 
@@ -82,20 +82,13 @@ class Log:
             "operationParameters": {"mode": "Append", "partitionBy": "[]"}, "isolationLevel": "Serializable",
         }  # fmt: skip
         lines = [{"commitInfo": told}, {"txn": transaction}, *actions]
-        checksum = self.checksum | {
-            "txnId": operation, "tableSizeBytes": self.bytes, "numFiles": self.files, "setTransactions": [transaction],
-        }  # fmt: skip
-        self._write("json", "".join(json.dumps(line) + "\n" for line in lines), at)
-        self._write("crc", json.dumps(checksum), at)
+        target = self.path / "_delta_log" / f"{self.version:020d}.json"
+        target.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        os.utime(target, (at, at))
         if self.version % self.interval == 0:
             DeltaTable(self.path).create_checkpoint()
             checkpoint = self.path / "_delta_log" / f"{self.version:020d}.checkpoint.parquet"
             os.utime(checkpoint, (at, at))
-
-    def _write(self, kind: str, text: str, at: float) -> None:
-        target = self.path / "_delta_log" / f"{self.version:020d}.{kind}"
-        target.write_text(text, encoding="utf-8")
-        os.utime(target, (at, at))
 
 
 def _as_json(value: Any) -> Any:
@@ -129,6 +122,25 @@ def shares(rows: pa.Table, parts: int) -> Iterator[pa.Table]:
     for part in range(parts):
         first, after = rows.num_rows * part // parts, rows.num_rows * (part + 1) // parts
         yield rows.slice(first, after - first)
+
+
+def traffic(spark: SparkSession, settings: Settings, start: float, seconds: float, rate: float) -> pa.Table:
+    """Silver rows of some time of the generator's traffic, by the platform's own parser, in order of arrival."""
+    world = World(1, CUSTOMERS, CUSTOMERS, settings.token_key())
+    timeline = Timeline(world, Plan(rate, 1, fraud_share=0.02, run_id=f"growth{start}"))
+    emissions = [e for e in timeline.emissions(start, start + seconds) if e.topic == TRANSACTIONS]
+    sent = [datetime.fromtimestamp(emission.send_at, UTC) for emission in emissions]
+    moments = pa.array(sent, pa.timestamp("us", "UTC"))
+    columns = {
+        "topic": [TRANSACTIONS] * len(sent), "partition": pa.array([0] * len(sent), pa.int32()),
+        "offset": list(range(len(sent))), "kafka_timestamp": moments,
+        "key": [emission.key for emission in emissions], "value": [emission.value for emission in emissions],
+        "card_masked": [False] * len(sent), "ingested_at": moments, "ingest_date": [moment.date() for moment in sent],
+    }  # fmt: skip
+    raw = spark.createDataFrame(pa.table(columns), table_schema(RAW))
+    limits = TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
+    valid = parse_transactions(raw, limits).where("errors IS NULL").select(*SILVER.column_names)
+    return valid.toArrow().sort_by("offset")
 
 
 def append_commits(log: Log, rows: pa.Table, commits: int, start: float, seconds: float, tasks: int) -> None:
