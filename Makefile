@@ -6,7 +6,7 @@ RUN := $(UV) run --no-sync
 NO_SECRETS := --disable-plugin KeywordDetector --exclude-lines AccountSid:AuthToken --exclude-files '\.lock|/vendor/|/results/'
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-cluster check audit format coverage mutants docs build release bench faults stack-up stack-check
+.PHONY: help up down status test test-cluster check audit format coverage mutants docs build release bench bench-full faults stack-up stack-check
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -74,6 +74,10 @@ release:  ## Publish dist/ as the release TAG (what the hosted workflow does)
 
 bench: .venv/.synced  ## Measure throughput and alert latency on this machine
 	$(RUN) python -m bench
+
+bench-full: .venv/.synced  ## All measurements, one after the other, and their plots (1.5 hours, 10 GB)
+	set -e; for each in arms rivals cost growth history_load workers desk_million; do $(RUN) python -m bench.$$each; done
+	$(RUN) python -m bench.plots
 
 faults: .venv/.synced  ## Try every fault of the catalogue (docs/faults.md)
 	$(RUN) python -m medallion_assets_tests.faults
