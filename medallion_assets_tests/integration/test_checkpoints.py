@@ -174,9 +174,8 @@ def test_a_rebase_reads_the_whole_table_when_its_log_was_cut(stack: Settings, sp
     cut_log(bronze)
     (oldest,) = (commit["version"] for commit in bronze.history()[-1:])
     assert oldest > 0
-    produce(stack, "fifth", repeat=True)
     assert "reads from the start of its source" in rebase(stack, "silver.transactions", "a test", datetime.now(UTC))[-1]
-    drain(spark, stack, "alerts", "bronze", "silver", "gold", "gold")
+    drain(spark, stack, "silver", "gold")
     assert_nothing_lost_nothing_doubled(stack)
 
 

@@ -19,7 +19,7 @@ KAFKA_SOURCE: dict[str, Any] = {
 DELTA_SOURCE: dict[str, Any] = {
     "description": "DeltaSource[file:/lake/bronze/transactions]",
     "startOffset": {"sourceVersion": 1, "reservoirVersion": 4, "index": -1},
-    "endOffset": {"sourceVersion": 1, "reservoirVersion": 5, "index": -1},
+    "endOffset": '{"sourceVersion": 1, "reservoirId": "5f3c", "reservoirVersion": 5, "index": -1}',
     "latestOffset": None,
     "numInputRows": 80,
 }
@@ -51,6 +51,11 @@ def test_batch_is_read_from_what_spark_says() -> None:
     assert progress.detail["dropped_by_watermark"] == 1
     assert progress.detail["duplicates"] == 3
     assert progress.detail["watermark"] == "2026-03-03T12:00:00.000Z"
+
+
+def test_how_far_a_delta_table_was_read_is_told() -> None:
+    assert from_json(DOCUMENT).detail["read"] == {}
+    assert from_json(DOCUMENT | {"sources": [KAFKA_SOURCE, DELTA_SOURCE]}).detail["read"] == {"5f3c": 5}
 
 
 def test_empty_batch_without_state_is_read_as_well() -> None:
