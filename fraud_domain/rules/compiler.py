@@ -6,14 +6,14 @@ here from whitelisted nodes: names become the `code` of their symbol, literals a
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
 from fraud_domain.rules.errors import ExpressionError
 from fraud_domain.rules.expressions import Expression, constant
-from fraud_domain.rules.vocabulary import Kind
+from fraud_domain.rules.vocabulary import Field, Kind
 
 LIST_OF = {Kind.NUMBER: Kind.NUMBERS, Kind.TEXT: Kind.TEXTS}
 _ORDER = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
@@ -39,7 +39,10 @@ _RESULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Python source of a value. `simple` source is free to evaluate twice; `known` is a literal's value."""
+    """Python source of a value. `simple` source is free to evaluate twice; `known` is a literal's value.
+
+    `exact` numbers are Decimal wherever they are not missing.
+    """
 
     text: str
     kind: Kind
@@ -47,6 +50,12 @@ class Code:
     simple: bool = False
     values: tuple[str, ...] = ()
     known: Any = None
+    exact: bool = False
+
+
+def field_code(text: str, field: Field) -> Code:
+    """A field of an event that stands at `text`."""
+    return Code(text, field.kind, field.nullable, simple=True, values=field.values, exact=field.exact)
 
 
 @dataclass(slots=True)
@@ -207,6 +216,13 @@ def _when(guards: list[str], text: str, kind: Kind) -> Code:
     return Code(f"({text} if {' and '.join(guards)} else None)", kind, nullable=True)
 
 
+def _beside(code: Code, other: Code, scope: Scope) -> Code:
+    """A whole number compared with an exact one as one: it takes a third of the time, many times an event."""
+    if not other.exact or not isinstance(code.known, int) or isinstance(code.known, bool):
+        return code
+    return replace(code, text=scope.constants.add(Decimal(code.known)))
+
+
 def _compare(op: ast.cmpop, left: Code, right: Code, scope: Scope) -> str:
     if isinstance(op, ast.Is | ast.IsNot):
         if right.kind is not Kind.NOTHING:
@@ -226,6 +242,7 @@ def _compare(op: ast.cmpop, left: Code, right: Code, scope: Scope) -> str:
         raise ExpressionError("compare with None by 'is None' or 'is not None'")
     if left.kind is not right.kind:
         raise ExpressionError(f"cannot compare a {left.kind} with a {right.kind}")
+    left, right = _beside(left, right, scope), _beside(right, left, scope)
     if isinstance(op, ast.Eq | ast.NotEq):
         _check_values(left, right)
         _check_values(right, left)

@@ -7,7 +7,7 @@ first needed. Two rules that ask the same thing get the same variable.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fraud_domain.rules.compiler import Code, Constants, Scope, compile_condition
+from fraud_domain.rules.compiler import Code, Constants, Scope, compile_condition, field_code
 from fraud_domain.rules.errors import ExpressionError
 from fraud_domain.rules.expressions import Expression
 from fraud_domain.rules.model import Aggregate, Feature, Key
@@ -115,9 +115,7 @@ class FeaturePlan:
 
     def _condition(self, where: Expression, parameters: Mapping[str, Code], origin: Origin) -> tuple[str, str]:
         """The test of an earlier row `r`, and the statements that bind what it needs of the current one."""
-        current = {
-            name: Code(f"c_{name}", f.kind, f.nullable, simple=True, values=f.values) for name, f in FIELDS.items()
-        }
+        current = {name: field_code(f"c_{name}", f) for name, f in FIELDS.items()}
         probe = Scope({**parameters, **_row_symbols(origin, lambda _: 0)}, self.constants, current)
         compile_condition(where, probe)
         used = sorted(probe.used & ORIGIN_FIELDS[origin].keys())
@@ -231,7 +229,4 @@ def prefix_of(key: Key, origin: Origin) -> str:
 
 
 def _row_symbols(origin: Origin, position: Callable[[str], int]) -> dict[str, Code]:
-    return {
-        name: Code(f"r[{position(name)}]", f.kind, f.nullable, simple=True, values=f.values)
-        for name, f in ORIGIN_FIELDS[origin].items()
-    }
+    return {name: field_code(f"r[{position(name)}]", f) for name, f in ORIGIN_FIELDS[origin].items()}

@@ -54,8 +54,11 @@ class History:
         """Times, rows and number of those up to `moment`, for labels, then for account events."""
         if not self.noted:
             return _NO_NOTES
-        places = [self.noted.get(origin, _NO_EVENTS) for origin in _NOTED]
-        return tuple(part for times, rows in places for part in (times, rows, bisect_right(times, moment)))
+        found: list[Any] = []
+        for origin in _NOTED:
+            times, rows = self.noted.get(origin, _NO_EVENTS)
+            found += (times, rows, bisect_right(times, moment))
+        return tuple(found)
 
     def note(self, origin: Origin, row: Row, max_age: int) -> bool:
         """Remember a label or account event (time and identity first); False when it is known already."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fraud_domain.rules import aggregates
-from fraud_domain.rules.compiler import Code, Constants, Scope, compile_condition, compile_expression
+from fraud_domain.rules.compiler import Code, Constants, Scope, compile_condition, compile_expression, field_code
 from fraud_domain.rules.errors import ExpressionError
 from fraud_domain.rules.expressions import Expression
 from fraud_domain.rules.features import FeaturePlan
@@ -45,7 +45,7 @@ class RuleCompiler:
 
     def fields(self) -> dict[str, Code]:
         """The current transaction's fields."""
-        return {n: Code(f"c_{n}", f.kind, f.nullable, simple=True, values=f.values) for n, f in FIELDS.items()}
+        return {name: field_code(f"c_{name}", field) for name, field in FIELDS.items()}
 
     def parameters(self) -> dict[str, Code]:
         """The rule's named constants."""

@@ -50,6 +50,8 @@ class Field:
     nullable: bool
     description: str
     values: tuple[str, ...] = ()
+    exact: bool = False
+    """Whether it is a Decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,14 @@ DERIVED = {
 
 def _fields(specs: tuple[FieldSpec, ...]) -> dict[str, Field]:
     return {
-        s.name: Field(s.name, _KINDS[s.kind], not s.required, s.description, tuple(str(value) for value in s.values))
+        s.name: Field(
+            s.name,
+            _KINDS[s.kind],
+            not s.required,
+            s.description,
+            tuple(str(value) for value in s.values),
+            s.kind == "decimal",
+        )
         for s in specs
     }
 
