@@ -70,7 +70,8 @@ def _lane(settings: Settings, store: Store, sink: AlertSink) -> DirectLane:
         if loaded := seed(settings, judge, memory, store):
             say(f"{QUERY}: begins with the histories of {loaded} transactions loaded from files")
         store.begin()
-    judge_again(judge, memory, store)
+    if again := judge_again(judge, memory, store):
+        say(f"{QUERY}: the last {again} messages were judged again for histories that lacked them, and told to nobody")
     broker, to_the_end = client_configuration(settings), settings.streams.alerts.mode is TriggerMode.AVAILABLE_NOW
     most = settings.streams.alert_max_offsets_per_trigger if to_the_end else _MOST
     source = Source(broker, (ACCOUNT_EVENTS, FRAUD_LABELS), (TRANSACTIONS,), store.positions(), to_the_end)
