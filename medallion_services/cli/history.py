@@ -1,5 +1,6 @@
 """`medallion history`: bring months of transactions from files into the lake, beside the streams."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,13 +26,19 @@ def _history() -> None:
 
 @history_app.command()
 def load(
-    source: Annotated[Path, typer.Argument(exists=True, help="JSON Lines of the contract: a file, or a directory.")],
+    source: Annotated[Path, typer.Argument(exists=True, help="A file, or a directory: JSON Lines of the contract.")],
     name: Annotated[str, typer.Option("--name", help="Name of the load; default: made of the files.")] = "",
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", "-m", help="The *.mapping.yaml of CSV, Parquet or other JSON Lines.")
+    ] = None,
+    rejected: Annotated[Path | None, typer.Option(help="Where rows go that a mapping refuses.")] = None,
 ) -> None:
     """Load transactions into bronze, silver, gold and the marts, by the contract and the rules of the streams.
 
-    The same files again, also after a kill, add only what is missing. Other files become JSON Lines by a mapping:
-    `medallion mapping check` explains one. Example: `medallion history load exports/2025`
+    The same files again, also after a kill, add only what is missing.
+
+    Examples: `medallion history load exports/2025`, or other people's files by the mapping of a replay:
+    `medallion history load samples/european_cards.csv.gz --mapping samples/european_cards.mapping.yaml`
     """
     from medallion_services.embedded import jars
     from medallion_services.embedded.environment import stack_environment
@@ -41,12 +48,14 @@ def load(
     from medallion_services.history_name import load_name
 
     settings = Settings()
+    mapped = None if mapping is None else _mapped(settings, source, mapping, rejected)
+    files, called = (source.resolve(), name or load_name(source)) if mapped is None else (mapped, name or mapped.name)
     java = find_java(settings)
     jars.fetch(settings, java)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     write_spark_conf(settings)
     script = PROJECT_ROOT / "spark_jobs" / "medallion_history.py"
-    argv = [sys.executable, str(script), "--source", str(source.resolve()), "--load", name or load_name(source)]
+    argv = [sys.executable, str(script), "--source", str(files), "--load", called]
     environment = stack_environment(settings, java_home=java.home)
     with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr or ():
@@ -54,3 +63,20 @@ def load(
                 typer.echo(line.split("Z ", 1)[1].rstrip())
     if process.returncode:
         raise UserError("the load did not finish; run the same command again, it goes on where it stopped")
+    if mapped is not None:
+        shutil.rmtree(mapped)
+
+
+def _mapped(settings: Settings, source: Path, mapping: Path, rejected: Path | None) -> Path:
+    """The files as the contract has them; says how many rows were refused."""
+    from medallion_services.embedded.secrets import ensure_secrets
+    from medallion_services.history_files import contract_files
+    from medallion_services.mapping.loading import load_mapping
+
+    ensure_secrets(settings)
+    found = contract_files(settings, source, load_mapping(mapping), settings.token_key, rejected)
+    typer.echo(f"rows accepted: {found.accepted:,}, refused: {sum(found.reasons.values()):,}")
+    if found.reasons:
+        reasons = ", ".join(f"{code} {count:,}" for code, count in found.reasons.items())
+        typer.echo(f"refused: {reasons}; each with line and value in {found.rejected}")
+    return found.folder

@@ -71,7 +71,7 @@ def check_expressions(
                 problems.append(mapping.problem(place, f"{'.'.join(map(str, place))}: {message}"))
             if not unknown:
                 try:
-                    connection.execute(f"SELECT {_guarded(sql)} FROM {_SOURCE}")  # noqa: S608 - the mapping is SQL
+                    connection.execute(f"SELECT {_guarded(sql)} FROM {_SOURCE}").fetchall()  # noqa: S608 - the mapping is SQL
                 except duckdb.Error as error:
                     reason = str(error).splitlines()[0]
                     problems.append(mapping.problem(place, f"{'.'.join(map(str, place))}: {reason}"))

@@ -36,13 +36,22 @@ def file_format(path: Path, part: SourcePart) -> Format:
     Raises:
         UserError: neither tells.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    found = part.format or (_SUFFIXES.get(suffixes[-1]) if suffixes else None)
+    found = part.format or _format_of(path)
     if found is None:
         raise UserError(
             f"{path.name}: the name does not tell the format; write `source: {{format: csv}}` in the mapping"
         )
     return found
+
+
+def has_known_name(path: Path) -> bool:
+    """Whether a file's name tells a format that can be read."""
+    return _format_of(path) is not None
+
+
+def _format_of(path: Path) -> Format | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return _SUFFIXES.get(suffixes[-1]) if suffixes else None
 
 
 def columns(path: Path, part: SourcePart) -> list[str]:
