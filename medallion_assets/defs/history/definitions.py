@@ -30,17 +30,21 @@ def command(day: date) -> list[str]:
 
 
 def run_job(context: dg.AssetExecutionContext, argv: list[str]) -> None:
-    """Run a batch job, its own lines in the log of the run.
+    """Run a batch job, its own lines in the log of the run; a run that is cancelled or out of time ends the job.
 
     Raises:
         dg.Failure: it failed; tells its last line.
     """
     last = ""
     with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        for line in process.stderr or ():
-            if line[:2] == "20" and "Z " in line:
-                last = line.split("Z ", 1)[1].strip()
-                context.log.info(last)
+        try:
+            for line in process.stderr or ():
+                if line[:2] == "20" and "Z " in line:
+                    last = line.split("Z ", 1)[1].strip()
+                    context.log.info(last)
+        except BaseException:
+            process.terminate()
+            raise
     if process.returncode:
         raise dg.Failure(f"the job ended with exit code {process.returncode}: {last or 'it said nothing'}")
 
