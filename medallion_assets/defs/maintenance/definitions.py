@@ -6,6 +6,7 @@ import dagster as dg
 
 from fraud_domain.tables import delta_tables
 from medallion_assets.defs.maintenance.lake import (
+    FAR_BEHIND,
     compact,
     cut_log,
     delete_files,
@@ -36,7 +37,10 @@ def maintain_lake(context: dg.OpExecutionContext, platform: dg.ResourceParam[Pla
             continue
         found = shape(delta)
         removed = compact(delta) if should_compact(spec, found) else 0
-        needed = bool(behind) or log_is_needed(delta, read)
+        slow = log_is_needed(delta, read)
+        if slow:
+            context.log.warning(f"{spec.full_name} stays as it is: a stream is over {FAR_BEHIND} versions behind")
+        needed = slow or bool(behind)
         if not needed:
             cut_log(delta)
         deleted = 0 if needed else delete_files(delta)
