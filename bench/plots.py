@@ -33,7 +33,7 @@ def _bars(title: str, names: list[str], series: dict[str, list[Any]], unit: str,
         "title": {"text": title, "left": 10, "top": 6, "textStyle": {"fontSize": 15}},
         "legend": {"top": 34, "right": 20},
         "grid": {"left": 70, "right": 20, "top": 70, "bottom": 34},
-        "xAxis": {"type": "category", "data": names},
+        "xAxis": {"type": "category", "data": names, "axisLabel": {"interval": 0}},
         "yAxis": {"type": "log" if logarithmic else "value", "name": unit},
         "series": [
             {"type": "bar", "name": name, "data": values, "label": {"show": True, "position": "top"}}

@@ -39,10 +39,7 @@ _RESULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Python source of a value. `simple` source is free to evaluate twice; `known` is a literal's value.
-
-    `exact` numbers are Decimal wherever they are not missing.
-    """
+    """Source of a value. `simple`: free to evaluate twice; `known`: a literal's value; `exact`: a Decimal, or missing."""
 
     text: str
     kind: Kind
