@@ -39,7 +39,7 @@ _RESULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Source of a value. `simple`: free to evaluate twice; `known`: a literal's value; `exact`: a Decimal or missing."""
+    """Source of a value. `simple`: free to evaluate twice; `known`: of a literal; `exact`: a Decimal, or missing."""
 
     text: str
     kind: Kind
