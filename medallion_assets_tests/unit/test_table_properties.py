@@ -1,0 +1,37 @@
+"""Delta's settings of the tables: a table of an older release gets those of this one, once."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from fraud_domain.intervals import interval_micros
+from fraud_domain.settings import Settings
+from fraud_domain.tables import delta_tables, location, table
+from spark_jobs.lake import ensure_table, properties
+
+NO_SPARK = cast(SparkSession, None)
+"""On a local lake tables are made without it."""
+
+
+@pytest.mark.parametrize("name", ["bronze.transactions", "gold.fraud_decisions"])
+def test_a_table_of_an_older_release_gets_what_is_in_force(name: str, tmp_path: Path) -> None:
+    root, spec = str(tmp_path), table(name)
+    path = ensure_table(NO_SPARK, root, spec)
+    assert path == location(root, spec)
+    DeltaTable(path).alter.set_table_properties({"delta.logRetentionDuration": "interval 30 days"})
+    before = DeltaTable(path).version()
+    ensure_table(NO_SPARK, root, spec)
+    assert properties(spec).items() <= DeltaTable(path).metadata().configuration.items()
+    assert DeltaTable(path).version() == before + 1
+    ensure_table(NO_SPARK, root, spec)
+    assert DeltaTable(path).version() == before + 1
+
+
+def test_the_log_of_bronze_outlives_what_a_rebase_of_silver_reads_again() -> None:
+    again = interval_micros(Settings().streams.deduplicate_within)
+    for spec in delta_tables():
+        kept = interval_micros(properties(spec)["delta.logRetentionDuration"].removeprefix("interval "))
+        assert kept > again or spec.layer != "bronze"
