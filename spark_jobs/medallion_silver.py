@@ -38,33 +38,33 @@ def load_silver(spark: SparkSession, settings: Settings, load: Load) -> None:
             parsed = parse_transactions(raw, limits).persist()
             try:
                 sound, known = parsed.where(F.col("errors").isNull()), read_table(spark, lake, SILVER)
-                valid = first_ones(sound, known, load, chunk)
+                out = left_out(sound, known, load, chunk).persist()
+                # Read before the write begins: a write that reads its own table fails when a stream appends meanwhile.
+                out.count()
+                valid = sound.join(out, ["partition", "offset"], "left_anti")
                 outputs = {SILVER: valid, QUARANTINE: quarantined(parsed), LATE: late(valid)}
                 for spec in missing:
                     append_history(outputs[spec], lake, spec, load, chunk.version)
+                out.unpersist()
             finally:
                 parsed.unpersist()
         say(f"silver: chunk {chunk.version} of {len(load.chunks)}")
 
 
-def first_ones(valid: DataFrame, silver: DataFrame, load: Load, chunk: Chunk) -> DataFrame:
-    """Each transaction once: the first of the chunk, unless silver has it from an earlier chunk or another source.
+def left_out(valid: DataFrame, silver: DataFrame, load: Load, chunk: Chunk) -> DataFrame:
+    """Positions of rows whose transaction is there already: earlier in the chunk or the load, or from another source.
 
     Rows that this chunk itself has written are no reason to drop any: a load that is run again gives the same rows.
     """
+    mine = valid.select("transaction_id", "partition", "offset")
     earlier = silver.where((F.col("topic") != load.topic) | (F.col("partition") < chunk.first)).select("transaction_id")
-    repeated = valid.groupBy("transaction_id").agg(F.count("*").alias("n")).where("n > 1").select("transaction_id")
+    repeated = mine.groupBy("transaction_id").agg(F.count("*").alias("n")).where("n > 1").select("transaction_id")
     order = Window.partitionBy("transaction_id").orderBy("partition", "offset")
     repeats = (
-        valid.select("transaction_id", "partition", "offset")
-        .join(F.broadcast(repeated), "transaction_id")
-        .withColumn("_n", F.row_number().over(order))
-        .where("_n > 1")
-        .select("partition", "offset")
+        mine.join(F.broadcast(repeated), "transaction_id").withColumn("_n", F.row_number().over(order)).where("_n > 1")
     )
-    return valid.join(F.broadcast(repeats), ["partition", "offset"], "left_anti").join(
-        earlier, "transaction_id", "left_anti"
-    )
+    there = mine.join(earlier, "transaction_id", "left_semi")
+    return repeats.select("partition", "offset").union(there.select("partition", "offset"))
 
 
 def run(spark: SparkSession, settings: Settings, chosen: argparse.Namespace) -> None:

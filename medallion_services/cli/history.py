@@ -57,12 +57,14 @@ def load(
     script = PROJECT_ROOT / "spark_jobs" / "medallion_history.py"
     argv = [sys.executable, str(script), "--source", str(files), "--load", called]
     environment = stack_environment(settings, java_home=java.home)
+    last = ""
     with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr or ():
             if line[:2] == "20" and "Z " in line:
                 typer.echo(line.split("Z ", 1)[1].rstrip())
+            last = line.strip() or last
     if process.returncode:
-        raise UserError("the load did not finish; run the same command again, it goes on where it stopped")
+        raise UserError(f"the load did not finish: {last}\nRun the same command again, it goes on where it stopped")
     if mapped is not None:
         shutil.rmtree(mapped)
 
