@@ -10,10 +10,7 @@ arm's own processes; broker, database and generator come on top, for each arm al
 """
 
 import argparse
-import json
-import os
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +18,11 @@ from typing import Any
 
 import psycopg
 
-from bench.alert_lane import CUSTOMERS, SEED, feed, send_days
+from bench.alert_lane import CUSTOMERS, SEED, send_days
 from bench.origin_stream import TABLES
 from bench.plain_loop import TABLE
-from bench.stack import driver, servers
-from bench.tree_cpu import TreeCpu
+from bench.rounds import asked, document, keep, one_round, there_and_back
+from bench.stack import servers
 from fraud_domain.settings import PROJECT_ROOT, AlertLane, Settings
 from medallion_services.database.prepare import admin_parameters
 from medallion_services.embedded.stack import prepare_database
@@ -33,14 +30,10 @@ from medallion_services.generator.producer import KafkaSink
 from medallion_services.generator.world import World
 
 JOBS = PROJECT_ROOT / "spark_jobs"
-RATE, BACKLOG, FRAUD_SHARE, WARM_UP, SECONDS, LAST = 50.0, 8_000, 0.02, 45.0, 60.0, 20.0
+RATE, BACKLOG, FRAUD_SHARE, WARM_UP = 50.0, 8_000, 0.02, 45.0
 RESULT = PROJECT_ROOT / "bench" / "results" / "arms.json"
 _OURS = """
 SELECT alert_id, kafka_timestamp AS sent, detected_at AS seen FROM fraud.alerts WHERE subject_kind = 'customer'
-"""
-_LATENCY = """
-SELECT count(*), percentile_cont(ARRAY[0.5, 0.9, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM seen - sent) * 1000)
-FROM ({}) AS a WHERE sent BETWEEN to_timestamp(%s) AND to_timestamp(%s)
 """
 
 
@@ -76,25 +69,10 @@ ARMS = {
 }
 
 
-def asked(settings: Settings, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Rows of a query in an arm's database."""
-    with psycopg.connect(**admin_parameters(settings, settings.postgres.database)) as connection:
-        return connection.execute(query, values).fetchall()
-
-
 def measure(settings: Settings, name: str) -> dict[str, Any]:
     """One round: warm up, then a minute."""
     arm = ARMS[name]
-    with driver(settings, name, list(arm.argv)) as pid, TreeCpu(pid) as cpu:
-        time.sleep(WARM_UP)
-        since, before, load = time.time(), cpu.seconds, os.getloadavg()[0]
-        time.sleep(SECONDS)
-        until, used = time.time(), cpu.seconds - before
-        # What was sent at the end of the minute has still to arrive.
-        time.sleep(LAST)
-    ((count, cuts),) = asked(settings, _LATENCY.format(arm.alerts), (since, until))
-    times = dict(zip(("p50_ms", "p90_ms", "p99_ms"), (round(each) for each in cuts or ()), strict=False))
-    return {"arm": name, "alerts": count} | times | {"cpu_seconds_a_minute": round(used, 1), "load": round(load, 1)}
+    return one_round(settings, name, list(arm.argv), arm.alerts, lambda _: time.sleep(WARM_UP))
 
 
 def alerts_until(settings: Settings, name: str, moment: float) -> set[str]:
@@ -117,31 +95,15 @@ def run(names: Sequence[str], rate: float, customers: int) -> dict[str, Any]:
         with psycopg.connect(**admin_parameters(common, common.postgres.database), autocommit=True) as connection:
             connection.execute(TABLE)
             connection.execute(TABLES)
-        world, done = World(SEED, customers, customers, common.token_key()), threading.Event()
+        world = World(SEED, customers, customers, common.token_key())
         send_days(sink, world, BACKLOG, 30.0, 30.0, FRAUD_SHARE)
         before_all = time.time()
-        feeder = threading.Thread(target=feed, args=(sink, world, rate, done))
-        feeder.start()
-        rounds = []
-        try:
-            for name in (*names, *reversed(names)):
-                rounds.append(measure(each[name], name))
-                sys.stdout.write(json.dumps(rounds[-1]) + "\n")
-                sys.stdout.flush()
-        finally:
-            done.set()
-            feeder.join()
+        rounds = there_and_back(sink, world, rate, names, lambda name: measure(each[name], name))
         raised = {name: alerts_until(each[name], name, before_all) for name in names if name != "origin"}
     counts = {name: len(found) for name, found in raised.items()}
     if len({frozenset(found) for name, found in raised.items() if ARMS[name].lane}) > 1:
         raise AssertionError(f"other alerts about the same past: {counts}")
-    return {
-        "cpus": os.cpu_count(),
-        "rate": rate,
-        "customers": customers,
-        "rounds": rounds,
-        "alerts_about_the_past": counts,
-    }
+    return document(rate, customers, rounds, counts)
 
 
 def main() -> int:
@@ -151,10 +113,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=RATE, help="events a second")
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
     options = parser.parse_args()
-    result = run(options.only, options.rate, options.customers)
-    sys.stdout.write(json.dumps(result["alerts_about_the_past"]) + "\n")
-    if options.only == list(ARMS):
-        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    keep(run(options.only, options.rate, options.customers), RESULT if options.only == list(ARMS) else None)
     return 0
 
 

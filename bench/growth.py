@@ -29,13 +29,10 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from bench.growth_filler import SILVER, Log, append_commits, merge_commits, traffic
+from bench.stack import spark_environment
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import TableSpec, location
 from medallion_assets.defs.maintenance.lake import compact, cut_log, delete_files, shape, should_compact
-from medallion_services.embedded import jars
-from medallion_services.embedded.environment import stack_environment
-from medallion_services.embedded.java import find_java
-from medallion_services.embedded.spark_conf import write_spark_conf
 from medallion_services.embedded.throwaway import fresh_settings
 from spark_jobs.aggregates import METRICS, METRICS_RULE, window_metrics
 from spark_jobs.lake import append_once, ensure_table, merge_additive
@@ -102,10 +99,7 @@ def used() -> float:
 def session() -> Iterator[tuple[SparkSession, Settings]]:
     """Spark as the lake's driver has it; no server is needed."""
     with fresh_settings() as settings:
-        java = find_java(settings)
-        jars.fetch(settings, java)
-        write_spark_conf(settings)
-        os.environ.update(stack_environment(settings, java_home=java.home))
+        spark_environment(settings)
         spark = SparkSession.builder.appName("bench-growth").getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
         try:

@@ -10,21 +10,27 @@ from typing import Any
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_services.embedded import jars, kafka, postgres
 from medallion_services.embedded.environment import stack_environment
-from medallion_services.embedded.java import find_java
+from medallion_services.embedded.java import Java, find_java
 from medallion_services.embedded.processes import alive, end_all, tree
 from medallion_services.embedded.spark_conf import write_spark_conf
 from medallion_services.embedded.stack import prepare_database
 from medallion_services.embedded.throwaway import fresh_settings, running
 
 
+def spark_environment(settings: Settings) -> Java:
+    """Spark's jars and configuration for these settings, and this process's environment for it; gives its Java."""
+    java = find_java(settings)
+    jars.fetch(settings, java)
+    write_spark_conf(settings)
+    os.environ.update(stack_environment(settings, java_home=java.home))
+    return java
+
+
 @contextmanager
 def servers(**streams: Any) -> Iterator[Settings]:
     """PostgreSQL and Kafka, running and prepared."""
     with fresh_settings(streams=streams) as settings:
-        java = find_java(settings)
-        jars.fetch(settings, java)
-        write_spark_conf(settings)
-        os.environ.update(stack_environment(settings, java_home=java.home))
+        java = spark_environment(settings)
         with running(settings, postgres.component(settings), kafka.component(settings, java)):
             prepare_database(settings)
             yield settings

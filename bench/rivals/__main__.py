@@ -12,22 +12,21 @@ generator come on top, for each arm alike.
 
 import argparse
 import json
-import os
 import sys
-import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import psutil
 import psycopg
 
-from bench.alert_lane import SEED, feed
-from bench.arms import Arm, asked
+from bench.alert_lane import SEED
+from bench.arms import Arm
 from bench.rivals import two_rules
 from bench.rivals.homes import flink_jars, python_of
-from bench.stack import driver, servers
-from bench.tree_cpu import TreeCpu
+from bench.rounds import SECONDS, asked, document, keep, one_round, there_and_back
+from bench.stack import servers
 from fraud_domain.settings import PROJECT_ROOT, AlertLane, Settings
 from fraud_domain.topics import TRANSACTIONS
 from medallion_services.database.prepare import admin_parameters
@@ -38,7 +37,7 @@ from medallion_services.generator.world import World
 
 JOBS, HERE = PROJECT_ROOT / "spark_jobs", PROJECT_ROOT / "bench" / "rivals"
 RESULT = PROJECT_ROOT / "bench" / "results" / "rivals.json"
-RATE, FRAUD_SHARE, WARM_UP, PATIENCE, SECONDS, LAST = 50.0, 0.05, 45.0, 1_800.0, 60.0, 20.0
+RATE, FRAUD_SHARE, WARM_UP, PATIENCE = 50.0, 0.05, 45.0, 1_800.0
 _CUSTOMERS_FOR_A_RATE = 800
 """As many as there must be for each event a second, so that the second rule hits one or two in a hundred."""
 _TABLES = """
@@ -56,11 +55,6 @@ _OURS = "SELECT transaction_id, kafka_timestamp AS sent, detected_at AS seen FRO
 _FIRST = (
     "SELECT transaction_id, min({sent}) AS sent, min(visible_at) AS seen FROM bench.{table} GROUP BY transaction_id"
 )
-_LATENCY = """
-SELECT count(*), percentile_cont(ARRAY[0.5, 0.9, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM seen - sent) * 1000)
-FROM ({}) AS a WHERE sent BETWEEN to_timestamp(%s) AND to_timestamp(%s)
-"""
-
 ARMS = {
     "direct": Arm((sys.executable, str(JOBS / "direct_to_postgres.py")), _OURS, AlertLane.DIRECT),
     "spark": Arm((sys.executable, str(JOBS / "streaming_to_postgres.py")), _OURS, AlertLane.SPARK),
@@ -107,21 +101,6 @@ def keep_up(settings: Settings, name: str, pid: int) -> None:
         time.sleep(1)
 
 
-def measure(settings: Settings, name: str, argv: list[str], seconds: float) -> dict[str, Any]:
-    """One round: warm up, then a minute."""
-    with driver(settings, name, argv) as pid, TreeCpu(pid) as cpu:
-        keep_up(settings, name, pid)
-        since, before, load = time.time(), cpu.seconds, os.getloadavg()[0]
-        time.sleep(seconds)
-        until, used = time.time(), cpu.seconds - before
-        # What was sent at the end of the minute has still to arrive.
-        time.sleep(LAST)
-    ((count, cuts),) = asked(settings, _LATENCY.format(ARMS[name].alerts), (since, until))
-    times = dict(zip(("p50_ms", "p90_ms", "p99_ms"), (round(each) for each in cuts or ()), strict=False))
-    a_minute = round(used * 60 / seconds, 1)
-    return {"arm": name, "alerts": count} | times | {"cpu_seconds_a_minute": a_minute, "load": round(load, 1)}
-
-
 def send_past(sink: KafkaSink, world: World, rate: float) -> list[Emission]:
     """The traffic of one window up to now, sent at once."""
     past = Timeline(world, Plan(rate, SEED, fraud_share=FRAUD_SHARE, run_id="past"))
@@ -160,27 +139,16 @@ def run(names: Sequence[str], rate: float, customers: int, seconds: float) -> di
                 prepare_database(each[name])
         with psycopg.connect(**admin_parameters(common, common.postgres.database), autocommit=True) as connection:
             connection.execute(_TABLES)
-        world, done = World(SEED, customers, customers, common.token_key()), threading.Event()
+        world = World(SEED, customers, customers, common.token_key())
         past, before_all = send_past(sink, world, rate), time.time()
-        feeder = threading.Thread(target=feed, args=(sink, world, rate, done))
-        feeder.start()
-        rounds = []
-        try:
-            for name in (*names, *reversed(names)):
-                rounds.append(measure(each[name], name, argv[name], seconds))
-                sys.stdout.write(json.dumps(rounds[-1]) + "\n")
-                sys.stdout.flush()
-        finally:
-            done.set()
-            feeder.join()
+
+        def measure(name: str) -> dict[str, Any]:
+            settings, warm = each[name], partial(keep_up, each[name], name)
+            return one_round(settings, name, argv[name], ARMS[name].alerts, warm, seconds)
+
+        rounds = there_and_back(sink, world, rate, names, measure)
         about_the_past = compared(each, past, before_all)
-    return {
-        "cpus": os.cpu_count(),
-        "rate": rate,
-        "customers": customers,
-        "rounds": rounds,
-        "alerts_about_the_past": about_the_past,
-    }
+    return document(rate, customers, rounds, about_the_past)
 
 
 def main() -> int:
@@ -193,9 +161,7 @@ def main() -> int:
     options = parser.parse_args()
     customers = options.customers or round(options.rate * _CUSTOMERS_FOR_A_RATE)
     result = run(options.only, options.rate, customers, options.seconds)
-    sys.stdout.write(json.dumps(result["alerts_about_the_past"]) + "\n")
-    if options.only == list(ARMS):
-        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    keep(result, RESULT if options.only == list(ARMS) else None)
     return 0
 
 
