@@ -1,6 +1,5 @@
 """Files of other people as JSON Lines of the contract, for a load of history: by the same mappings as a replay."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -10,12 +9,11 @@ from pathlib import Path
 from fraud_domain.cards import TokenKey
 from fraud_domain.settings import Settings
 from medallion_services.errors import UserError
+from medallion_services.history_name import load_name
 from medallion_services.mapping.loading import Mapping
-from medallion_services.mapping.opening import OpenFile, content_hash, open_file
+from medallion_services.mapping.opening import OpenFile, open_file
 from medallion_services.mapping.reading import has_known_name
 from medallion_services.mapping.refusal import RejectedFile
-
-_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +38,17 @@ def contract_files(
         UserError: a file or the mapping is wrong, or there is no file of a known format.
     """
     files = _files(source)
-    named = hashlib.sha256("\x1f".join([mapping.digest, *map(content_hash, files)]).encode()).hexdigest()[:_LENGTH]
-    folder = settings.data_dir / "history" / named
-    unfinished = folder.with_name(f"{named}.part")
+    unfinished = settings.data_dir / "history" / f"{source.name}.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    where = rejected or folder.with_name(f"{named}.rejected.jsonl")
+    where = rejected or unfinished.with_name(f"{source.name}.rejected.jsonl")
     accepted = 0
     with RejectedFile(where) as refused:
         for number, path in enumerate(files):
             with open_file(path, mapping) as file:
                 accepted += _write(file, unfinished / f"{number:04d}.jsonl", token_key, refused)
         reasons = dict(sorted(refused.counts.items()))
+    folder = unfinished.with_name(load_name(unfinished))
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
     return Mapped(folder, accepted, reasons, where)

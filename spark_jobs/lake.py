@@ -54,7 +54,7 @@ def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
 
     On a local lake delta-rs does it in milliseconds; a cold Spark needs seconds for each table.
     """
-    path = location(lake_root, spec)
+    path, wanted = location(lake_root, spec), properties(spec)
     if "://" not in path:
         found = DeltaLog.create(
             path,
@@ -63,17 +63,17 @@ def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
             partition_by=list(spec.partition_by),
             name=spec.full_name,
             description=spec.description,
-            configuration=properties(spec),
+            configuration=wanted,
         )
-        if not properties(spec).items() <= found.metadata().configuration.items():
-            found.alter.set_table_properties(properties(spec))
+        if not wanted.items() <= found.metadata().configuration.items():
+            found.alter.set_table_properties(wanted)
         return path
     builder = (
         DeltaTable.createIfNotExists(spark).location(path).addColumns(table_schema(spec)).comment(spec.description)
     )
     if spec.partition_by:
         builder = builder.partitionedBy(*spec.partition_by)
-    for key, value in properties(spec).items():
+    for key, value in wanted.items():
         builder = builder.property(key, value)
     builder.execute()
     return path

@@ -20,6 +20,7 @@ from typing import Protocol
 import psutil
 import psycopg
 
+from fraud_domain.log_lines import log_line
 from fraud_domain.settings import MissingSecretError, Settings
 from spark_jobs.heartbeat import Heartbeat
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
@@ -90,7 +91,7 @@ def main(streams: Sequence[str], engine: Engine) -> int:
 
 def say(message: str) -> None:
     """One line on the log of the application."""
-    print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {message}", file=sys.stderr, flush=True)  # noqa: T201
+    print(log_line(datetime.now(UTC), message), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def supervisor_alive(word: str | None) -> bool:

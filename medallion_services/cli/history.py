@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fraud_domain.log_lines import message_in
 from fraud_domain.settings import PROJECT_ROOT, Settings
 
 history_app = typer.Typer(no_args_is_help=True, help="Transactions from before: load them in batch.")
@@ -48,25 +49,24 @@ def load(
     from medallion_services.history_name import load_name
 
     settings = Settings()
-    mapped = None if mapping is None else _mapped(settings, source, mapping, rejected)
-    files, called = (source.resolve(), name or load_name(source)) if mapped is None else (mapped, name or mapped.name)
+    files = source if mapping is None else _mapped(settings, source, mapping, rejected)
     java = find_java(settings)
     jars.fetch(settings, java)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     write_spark_conf(settings)
     script = PROJECT_ROOT / "spark_jobs" / "medallion_history.py"
-    argv = [sys.executable, str(script), "--source", str(files), "--load", called]
+    argv = [sys.executable, str(script), "--source", str(files.resolve()), "--load", name or load_name(files)]
     environment = stack_environment(settings, java_home=java.home)
     last = ""
     with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr or ():
-            if line[:2] == "20" and "Z " in line:
-                typer.echo(line.split("Z ", 1)[1].rstrip())
+            if (told := message_in(line)) is not None:
+                typer.echo(told)
             last = line.strip() or last
     if process.returncode:
         raise UserError(f"the load did not finish: {last}\nRun the same command again, it goes on where it stopped")
-    if mapped is not None:
-        shutil.rmtree(mapped)
+    if mapping is not None:
+        shutil.rmtree(files)
 
 
 def _mapped(settings: Settings, source: Path, mapping: Path, rejected: Path | None) -> Path:

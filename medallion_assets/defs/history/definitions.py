@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from fraud_domain.log_lines import message_in
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import table
 from medallion_assets.defs.history.late_days import late_days_sensor
@@ -39,9 +40,9 @@ def run_job(context: dg.AssetExecutionContext, argv: list[str]) -> None:
     with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         try:
             for line in process.stderr or ():
-                if line[:2] == "20" and "Z " in line:
-                    last = line.split("Z ", 1)[1].strip()
-                    context.log.info(last)
+                if (told := message_in(line)) is not None:
+                    last = told
+                    context.log.info(told)
         except BaseException:
             process.terminate()
             raise

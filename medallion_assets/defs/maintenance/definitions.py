@@ -40,16 +40,16 @@ def maintain_lake(context: dg.OpExecutionContext, platform: dg.ResourceParam[Pla
         slow = log_is_needed(delta, read)
         if slow:
             context.log.warning(f"{spec.full_name} stays as it is: a stream is over {FAR_BEHIND} versions behind")
-        needed = slow or bool(behind)
-        if not needed:
+        deleted, may_forget = 0, not (slow or behind)
+        if may_forget:
             cut_log(delta)
-        deleted = 0 if needed else delete_files(delta)
+            deleted = delete_files(delta)
         figures = {"files": found.files, "small files": found.small, "bytes": found.bytes, "version": found.version}
         context.log_event(
             dg.AssetObservation(
                 asset_key(spec.full_name),
                 description="maintenance",
-                metadata={**figures, "log cut": not needed, "files compacted": removed, "files deleted": deleted},
+                metadata={**figures, "log cut": may_forget, "files compacted": removed, "files deleted": deleted},
             )
         )
 
