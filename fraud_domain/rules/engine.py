@@ -29,11 +29,12 @@ class Engine:
         self._rules = tuple(rule for rule in catalogue.rules if rule.evaluated and rule.key.subject is subject)
         self._windows = tuple(format_duration(rule.window) for rule in self._rules)
         self.origins = catalogue.origins(subject)
-        self.program = build_program(self._rules)
+        self.program = build_program(self._rules, busy=subject is not Subject.CUSTOMER)
         self._evaluate = self.program.evaluate
         self._row = row_builder(self.program.layout)
         self._stored = self.program.layout.stored
-        self.fields = self.program.layout.stored_names
+        # Of its own: a history tells by it which engine it was with last.
+        self.fields = tuple([*self.program.layout.stored_names])
         self._scorer = Scorer(catalogue, settings)
         self._version = catalogue.version
         self._max_age = settings.history_days * DAY
@@ -76,9 +77,9 @@ class Engine:
         setcontext(self._context)
         try:
             self._run(history, row, hits, abstained)
+            history.add(row[: self._stored], self._max_age, self._limit)
         finally:
             setcontext(previous)
-        history.add(row[: self._stored], self._max_age, self._limit)
         if hits:
             return self._with_hits(history, event, hits, abstained)
         return Decision(
@@ -102,7 +103,7 @@ class Engine:
         else:
             position = row[:2]
             before, card_before = bisect_left(rows, position), bisect_left(card_rows, position)
-        self._evaluate(row, times, rows, before, card_times, card_rows, card_before, *notes, hits, abstained)
+        self._evaluate(row, times, rows, before, card_times, card_rows, card_before, *notes, history, hits, abstained)
 
     def _with_hits(self, history: History, event: Event, hits: list[_Hit], abstained: list[str]) -> Decision:
         rules = self._rules

@@ -70,12 +70,14 @@ def feature_kind(feature: Feature) -> Kind:
 class FeaturePlan:
     """Collects the pieces and helper functions that the features of one program need.
 
-    `past(name)` and `current(name)` say where a field stands in an earlier and in the current row.
+    `past(name)` and `current(name)` say where a field stands in an earlier and in the current row. `busy`: a subject
+    has many events, so those that pass a test which does not ask about the current one are kept (`History.passing`).
     """
 
     constants: Constants
     past: Callable[[str], int]
     current: Callable[[str], int]
+    busy: bool = False
     lazies: dict[object, str] = field(default_factory=dict)
     helpers: dict[object, tuple[str, str]] = field(default_factory=dict)
 
@@ -131,8 +133,32 @@ class FeaturePlan:
             self.helpers[identity] = (name, body(name))
         return self.helpers[identity][0]
 
+    def _kept(
+        self, key: Key, feature: Feature, parameters: Mapping[str, Code], *more: Expression
+    ) -> tuple[str, str, str] | None:
+        """Sources of the test that a feature's rows pass (and `more`), of those rows, and of where its window begins.
+
+        None if they are not kept.
+        """
+        tests = [e for e in (feature.where, *more) if e is not None]
+        if not self.busy or feature.of is not Origin.TRANSACTIONS or prefix_of(key, feature.of) or not tests:
+            return None
+        conditions = [self._condition(each, parameters, feature.of) for each in tests]
+        if any(bindings for _, bindings in conditions):
+            return None
+        test = " and ".join(text for text, _ in conditions)
+        passes = self._helper(("passes", test), lambda name: f"def {name}(r):\n    return {test}\n")
+        kept = self.lazy(("kept", passes), f"history.passing({passes}, hi)")
+        low = f"bisect_right({kept}[0], c_event_time - {feature.window}, 0, {kept}[2])"
+        return passes, kept, self.lazy(("low", passes, feature.window), low)
+
     def _selection(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
         """Source of the list of rows the feature is computed over."""
+        if found := self._kept(key, feature, parameters):
+            passes, kept, low = found
+            tail = f" + ([cur] if {passes}(cur) else [])" if feature.include_current else ""
+            identity: tuple[object, ...] = ("rows", passes, feature.window, feature.include_current)
+            return self.lazy(identity, f"{kept}[1][{low}:{kept}[2]]{tail}")
         prefix = prefix_of(key, feature.of)
         low = self._low(prefix, feature.window)
         tail = " + [cur]" if feature.include_current else ""
@@ -150,11 +176,15 @@ class FeaturePlan:
         identity = ("rows", prefix, feature.window, helper)
         return self.lazy(identity, f"{helper}({prefix}rows, {low}, {prefix}hi, cur)")
 
-    def _count(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
+    def _count(self, key: Key, feature: Feature, parameters: Mapping[str, Code], *more: Expression) -> str:
+        if found := self._kept(key, feature, parameters, *more):
+            passes, kept, low = found
+            tail = f" + {passes}(cur)" if feature.include_current else ""
+            return f"({kept}[2] - {low}{tail})"
         if feature.where is None:
-            more = " + 1" if feature.include_current else ""
+            tail = " + 1" if feature.include_current else ""
             prefix = prefix_of(key, feature.of)
-            return f"({prefix}hi - {self._low(prefix, feature.window)}{more})"
+            return f"({prefix}hi - {self._low(prefix, feature.window)}{tail})"
         return f"len({self._selection(key, feature, parameters)})"
 
     def _aggregate(self, key: Key, feature: Feature, parameters: Mapping[str, Code]) -> str:
@@ -178,6 +208,9 @@ class FeaturePlan:
         """Source of the part of the selected rows for which `when` holds, None of nothing."""
         if feature.when is None:
             raise ExpressionError("'share' needs 'when'")
+        if self._kept(key, feature, parameters, feature.when):
+            part, whole = self._count(key, feature, parameters, feature.when), self._count(key, feature, parameters)
+            return self.lazy(("share", part, whole), f"divide({part}, {whole})")
         selection = self._selection(key, feature, parameters)
         test, bindings = self._condition(feature.when, parameters, feature.of)
         helper = self._helper(

@@ -6,6 +6,7 @@ longer than `max_age` sees only what is kept. Labels and account events are kept
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,10 @@ PERIOD_LIMIT = 8
 NOTE_LIMIT = 200
 """Labels, and account events, kept per subject."""
 
+KEPT_FROM = 32
+"""With as many events the list of those that pass a test is kept. With fewer it is made again each time, which takes
+about 2 us; kept lists would take some 500 bytes of each of the many subjects that are seen once."""
+
 _NO_EVENTS: tuple[list[int], list[Row]] = ([], [])
 _NOTED = tuple(origin for origin in Origin if origin is not Origin.TRANSACTIONS)
 _NO_NOTES: tuple[Any, ...] = ((), (), 0) * len(_NOTED)
@@ -32,7 +37,7 @@ class HistoryFormatError(ValueError):
 class History:
     """Events of one customer, sorted; made by `Engine.new_history` or `History.load`."""
 
-    __slots__ = ("cards", "fields", "ids", "noted", "raised", "rows", "times")
+    __slots__ = ("cards", "fields", "ids", "kept", "noted", "raised", "rows", "times")
 
     def __init__(self, fields: tuple[str, ...] = BASE) -> None:
         self.fields = fields
@@ -42,6 +47,7 @@ class History:
         self.cards: dict[str, tuple[list[int], list[Row]]] = {}
         self.noted: dict[Origin, tuple[list[int], list[Row]]] = {}
         self.raised: dict[str, list[int]] = {}
+        self.kept: dict[Callable[[Row], bool], tuple[list[int], list[Row]]] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,6 +55,22 @@ class History:
     def card(self, token: str | None) -> tuple[list[int], list[Row]]:
         """Times and rows of one card, not to be changed."""
         return _NO_EVENTS if token is None else self.cards.get(token, _NO_EVENTS)
+
+    def passing(self, test: Callable[[Row], bool], before: int) -> tuple[list[int], list[Row], int]:
+        """Times and rows of all events that pass a test, and how many of those are among the first `before` events.
+
+        Of a subject with many events the list is kept from then on, so that a count takes two searches and not a look
+        at each event of its window.
+        """
+        known = self.kept.get(test) if self.kept else None
+        if known is None:
+            passed = [row for row in self.rows if test(row)]
+            known = ([row[0] for row in passed], passed)
+            if len(self.rows) >= KEPT_FROM:
+                self.kept = self.kept or {}
+                self.kept[test] = known
+        times, rows = known
+        return times, rows, len(rows) if before == len(self.rows) else bisect_left(rows, self.rows[before][:2])
 
     def notes(self, moment: int) -> tuple[Any, ...]:
         """Times, rows and number of those up to `moment`, for labels, then for account events."""
@@ -103,6 +125,10 @@ class History:
                 self.cards[token] = ([row[0]], [row])
             else:
                 _place(*card, row)
+        if self.kept:
+            for test, (times, rows) in self.kept.items():
+                if test(row):
+                    _place(times, rows, row)
 
     def _drop(self, index: int, keep_newest_of_card: bool) -> bool:
         row = self.rows[index]
@@ -114,23 +140,25 @@ class History:
                     return False
                 del self.cards[token]
             else:
-                position = bisect_left(rows, row[:2])
-                del times[position], rows[position]
+                _remove(times, rows, row)
         del self.times[index], self.rows[index]
         self.ids.discard(row[1])
+        if self.kept:
+            for times, rows in self.kept.values():
+                _remove(times, rows, row)
         return True
 
     def arrange(self, fields: tuple[str, ...]) -> None:
         """Bring the rows into another layout: removed fields go, added ones are missing in old events."""
         if fields == self.fields:
-            self.fields = fields
+            self.fields, self.kept = fields, None
             return
         positions = [self.fields.index(name) if name in self.fields else None for name in fields]
         rows = [tuple(None if p is None else row[p] for p in positions) for row in self.rows]
         self._fill(fields, rows)
 
     def _fill(self, fields: tuple[str, ...], rows: list[Row]) -> None:
-        self.fields, self.rows, self.cards = fields, rows, {}
+        self.fields, self.rows, self.cards, self.kept = fields, rows, {}, None
         self.times = [row[0] for row in rows]
         self.ids = {row[1] for row in rows}
         cards = self.cards
@@ -186,6 +214,13 @@ def _place(times: list[int], rows: list[Row], row: Row) -> None:
         position = bisect_left(rows, row[:2])
         times.insert(position, moment)
         rows.insert(position, row)
+
+
+def _remove(times: list[int], rows: list[Row], row: Row) -> None:
+    """Take a row out, if it is there; nearly always it is the oldest."""
+    position = 0 if rows and rows[0] is row else bisect_left(rows, row[:2])
+    if position < len(rows) and rows[position] is row:
+        del times[position], rows[position]
 
 
 def _exact(value: Any) -> str:

@@ -1,9 +1,9 @@
 """The whole catalogue as one generated Python function, compiled once.
 
-`evaluate(cur, times, rows, hi, card_times, card_rows, card_hi, ..., hits, abstained)`, three arguments for each
-place where earlier events stand, appends to `hits` a tuple
-(rule index, history size, observed, threshold, text) for every rule that hits and to `abstained` the id of
-every rule without enough history. Pieces that several rules need are computed once and only when reached.
+`evaluate(cur, times, rows, hi, card_times, card_rows, card_hi, ..., history, hits, abstained)`, three arguments for
+each place where earlier events stand, appends to `hits` a tuple (rule index, history size, observed, threshold, text)
+for every rule that hits and to `abstained` the id of every rule without enough history.
+Pieces that several rules need are computed once and only when reached.
 """
 
 from bisect import bisect_right
@@ -23,7 +23,7 @@ from fraud_domain.rules.vocabulary import FIELDS, Kind, Origin
 
 Evaluate = Callable[..., None]
 _PLACES = ("", "card_", *(f"{origin.value}_" for origin in Origin if origin is not Origin.TRANSACTIONS))
-_ARGUMENTS = ", ".join(["cur", *(f"{p}times, {p}rows, {p}hi" for p in _PLACES), "hits", "abstained"])
+_ARGUMENTS = ", ".join(["cur", *(f"{p}times, {p}rows, {p}hi" for p in _PLACES), "history", "hits", "abstained"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +107,16 @@ class RuleCompiler:
         return code
 
 
-def build_program(rules: tuple[Rule, ...]) -> Program:
-    """Generate and compile the function that evaluates `rules`, in this order.
+def build_program(rules: tuple[Rule, ...], busy: bool = False) -> Program:
+    """Generate and compile the function that evaluates `rules`, in this order; `busy` as in `FeaturePlan`.
 
     Raises:
         ExpressionError: a rule was not checked by the loader.
     """
     discovered = Reads()
-    _generate(rules, discovered, Constants())
+    _generate(rules, busy, discovered, Constants())
     layout, constants = discovered.layout(), Constants()
-    source = _generate(rules, Reads(layout), constants, layout)
+    source = _generate(rules, busy, Reads(layout), constants, layout)
     namespace: dict[str, Any] = {
         **constants.values,
         "U": object(),
@@ -143,8 +143,10 @@ _RUN_TIME = (
 )
 
 
-def _generate(rules: tuple[Rule, ...], reads: Reads, constants: Constants, layout: Layout | None = None) -> str:
-    plan = FeaturePlan(constants, reads.past, reads.current)
+def _generate(
+    rules: tuple[Rule, ...], busy: bool, reads: Reads, constants: Constants, layout: Layout | None = None
+) -> str:
+    plan = FeaturePlan(constants, reads.past, reads.current, busy)
     reads.current("event_time")
     body: list[str] = []
     for index, rule in enumerate(rules):

@@ -29,7 +29,7 @@ from fraud_domain.rules import (
     load_catalogue,
     load_texts,
 )
-from fraud_domain.rules.history import PERIOD_LIMIT
+from fraud_domain.rules.history import KEPT_FROM, PERIOD_LIMIT
 from fraud_domain.settings import RuleSettings
 from medallion_assets_tests.reference_evaluator import ReferenceEvaluator
 
@@ -96,6 +96,7 @@ FEATURES = [
     ("{aggregate: last, of: account_events, field: action, where: device_id == current.device_id}", 'f == "LOGIN"'),
     ("{aggregate: distinct, of: account_events, field: ip_country}", "f > 1"),
     ("{aggregate: max, of: account_events, field: event_time}", "event_time - f < 5 * q"),
+    ('{aggregate: share, where: amount > 0, when: status == "DECLINED", include_current: true}', "f > 0.3"),
     ("{aggregate: sum, field: amount}", "(f if amount > 1 else -amount) > max(w[type], 3)"),
 ]
 
@@ -275,8 +276,12 @@ def oracle_on_arrivals(oracle: ReferenceEvaluator, arrivals: list[Arrival]) -> l
 
 
 @pytest.mark.parametrize("rounds", [25, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kept_from", [1, KEPT_FROM])
 @pytest.mark.parametrize("subject", Subject)
-def test_every_subject_is_judged_alike_with_labels_and_account_events(subject: Subject, rounds: int) -> None:
+def test_every_subject_is_judged_alike_with_labels_and_account_events(
+    subject: Subject, kept_from: int, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraud_domain.rules.history.KEPT_FROM", kept_from)
     rng = random.Random(23)  # one of those whose first rounds make every rule hit
     key = None if subject is Subject.CUSTOMER else Key(subject.value)
     catalogues = (SHIPPED, laboratory("noisy_or", key))

@@ -1,5 +1,6 @@
 """The bounded history of a customer: what leaves, what stays, and what survives a change of catalogue."""
 
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -66,6 +67,46 @@ def test_dormant_card_is_seen_though_the_customer_went_on() -> None:
     decision = judge.decide(history, event(99, 120, card_token="card-1", amount=Decimal(500)))
     assert decision is not None
     assert decision.typology == "dormant_account"
+
+
+@pytest.mark.parametrize("days", [5, 60])
+def test_lists_of_passing_events_follow_what_comes_and_goes(days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(days)
+    judge = Engine(CATALOGUE, RuleSettings(history_limit=60), Subject.MERCHANT)
+    times = [rng.uniform(0, days) if rng.random() < 0.3 else number / 300 * days for number in range(300)]
+    varied: dict[str, list[Any]] = {
+        "status": ["APPROVED", "DECLINED"],
+        "amount": [Decimal(-5), Decimal("0.5"), Decimal(1), Decimal(20)],
+    }
+    arrivals = [
+        event(number, day, merchant_id="m-1", card_token=f"card-{number % 9}")
+        | {name: rng.choice(values) for name, values in varied.items()}
+        for number, day in enumerate(times)
+    ]
+    history, decisions = judge.new_history(), []
+    for each in arrivals:
+        decisions.append(judge.decide(history, each))
+        for test, (kept_times, kept_rows) in (history.kept or {}).items():
+            assert kept_rows == [row for row in history.rows if test(row)]
+            assert kept_times == [row[0] for row in kept_rows]
+    assert history.kept, "it has more than enough events"
+    assert len(history) <= 60
+
+    monkeypatch.setattr("fraud_domain.rules.history.KEPT_FROM", 1_000)
+    scanned = judge.new_history()
+    assert decisions == [judge.decide(scanned, each) for each in arrivals]
+    assert not scanned.kept
+
+
+def test_lists_of_passing_events_are_made_anew_for_another_engine() -> None:
+    judge, other = (Engine(CATALOGUE, RuleSettings(), Subject.MERCHANT) for _ in range(2))
+    history = judge.new_history()
+    for number in range(50):
+        judge.decide(history, event(number, number / 100, merchant_id="m-1"))
+    kept = set(history.kept or ())
+    other.decide(history, event(50, 0.6, merchant_id="m-1"))
+    assert kept
+    assert not kept & set(history.kept or ())
 
 
 def test_history_stored_under_another_catalogue_is_still_good() -> None:
