@@ -174,6 +174,9 @@ class StreamSettings(Group):
     alert_lane: AlertLane = Field(
         default=AlertLane.SPARK, description="Spark, or one process without it: sooner, and on one machine"
     )
+    direct_memory_mb: int = Field(
+        default=1_000, ge=1, description="Of the direct lane: histories used last, at hand; the others are in its file"
+    )
     bronze: Trigger = Trigger(interval="10 seconds")
     silver: Trigger = Trigger(interval="10 seconds")
     gold: Trigger = Trigger(interval="30 seconds")

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from fraud_domain.rules import Engine, History, Subject
 from spark_jobs.direct.store import Due, Store
 
-MOST = 50_000
-"""Histories kept as objects, of about 10 kB each."""
-KEEP_AFTER_SECONDS = 5.0
-"""The messages of this time are judged once more when a driver was killed: a second of work at a thousand a second."""
+EVENT_BYTES = 700
+"""Of an event in memory, and of a history beside its events (`test_direct_memory.py` measures it)."""
+MOST = 1_000_000
+KEEP_AFTER_SECONDS = 10.0
+"""The messages of this time are judged once more when a driver was killed: two seconds of work at a thousand a second.
+"""
 _AT_ONCE = 500
 """Histories stored with one batch, 10 ms of work, so that what a burst has changed holds up no alert."""
 _CHANGED_BY_MESSAGE = len(Subject)
@@ -27,10 +29,12 @@ class _Held:
     history: History
     as_of: int
     """The last batch that its stored form has."""
+    size: int = 1
+    """One, and its events when it was last loaded or stored."""
 
 
 class Memory:
-    """Histories by kind and name of subject."""
+    """Histories by kind and name of subject; of those that the store has, as many as `most` events (`EVENT_BYTES`)."""
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Memory:
         self._most = most
         self._keep_after = keep_after
         self._clock = clock
+        self._size = 0
         self._held: OrderedDict[tuple[Subject, str], _Held] = OrderedDict()
         self._changed: dict[tuple[Subject, str], tuple[int, float]] = {}
         """Batch and moment of the first change that the store lacks, in this order."""
@@ -65,8 +70,10 @@ class Memory:
             if kept is None:
                 held = _Held(self._store.new_id(), engine.new_history(), -1)
             else:
-                held = _Held(kept.id, History.load(kept.history), kept.as_of)
+                history = History.load(kept.history)
+                held = _Held(kept.id, history, kept.as_of, 1 + len(history))
             self._held[key] = held
+            self._size += held.size
         return None if self._again and held.as_of >= self._batch else held.history
 
     def note_change(self, kind: Subject, name: str) -> None:
@@ -97,6 +104,8 @@ class Memory:
             del self._changed[key]
             held = self._held[key]
             held.as_of = self._batch
+            self._size += 1 + len(held.history) - held.size
+            held.size = 1 + len(held.history)
             found.append((held.id, key[0].value, key[1], held.history.dump(), self._batch))
         self._let_go()
         # In order of the rows, which costs the file least.
@@ -104,5 +113,5 @@ class Memory:
 
     def _let_go(self) -> None:
         """Forget what was not used for longest, up to the first that the store lacks."""
-        while len(self._held) > self._most and next(iter(self._held)) not in self._changed:
-            self._held.popitem(last=False)
+        while self._size > self._most and self._held and next(iter(self._held)) not in self._changed:
+            self._size -= self._held.popitem(last=False)[1].size
