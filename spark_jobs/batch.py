@@ -40,7 +40,12 @@ def parse_day(text: str) -> date:
 def main(name: str, parser: argparse.ArgumentParser, job: Job, arguments: Sequence[str] | None = None) -> int:
     """Run a batch job; 0 = done, 1 = failed with one line that says why."""
     chosen = parser.parse_args(arguments)
-    spark = SparkSession.builder.appName(f"medallion-{name}").getOrCreate()
+    # What is held at hand is read once or twice: looking for the best compression took as long as reading it.
+    spark = (
+        SparkSession.builder.appName(f"medallion-{name}")
+        .config("spark.sql.inMemoryColumnarStorage.compressed", "false")
+        .getOrCreate()
+    )
     spark.sparkContext.setLogLevel("ERROR")
     try:
         job(spark, Settings(), chosen)

@@ -108,7 +108,9 @@ def _message_problems(text: Column) -> list[tuple[Column, Column]]:
     empty = F.col("value").isNull() | (F.length("value") == 0)
     large = F.length("value") > MAX_MESSAGE_BYTES
     not_utf8 = ~F.is_valid_utf8(text)
-    broken = F.col("_j").isNull() | F.col(f"_j.{_CORRUPT}").isNotNull() | ~text.rlike(r"^\s*\{[\s\S]*\}\s*$")
+    # Nearly always there is nothing around the braces; the pattern takes as long as all other checks together.
+    braces = (text.startswith("{") & text.endswith("}")) | text.rlike(r"^\s*\{[\s\S]*\}\s*$")
+    broken = F.col("_j").isNull() | F.col(f"_j.{_CORRUPT}").isNotNull() | ~braces
     return [
         (empty, _error("EMPTY_MESSAGE", "", F.lit("no value (a tombstone, or zero bytes)"))),
         (large, _error("TOO_LARGE", "", F.concat(F.length("value"), F.lit(f" bytes, limit {MAX_MESSAGE_BYTES}")))),

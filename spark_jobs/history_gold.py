@@ -3,13 +3,16 @@
 The rules see what silver holds of the days before the load as well, so that its first day is not blind.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import table
+from fraud_domain.tables import TableSpec, table
 from spark_jobs.aggregates import (
     CUSTOMERS,
     MERCHANTS,
@@ -23,7 +26,7 @@ from spark_jobs.aggregates import (
 from spark_jobs.batch import Days
 from spark_jobs.history_load import Load, append_history, is_written
 from spark_jobs.judging import LOOK_BACK_DAYS
-from spark_jobs.lake import ensure_table, merge_additive, read_table
+from spark_jobs.lake import Additive, ensure_table, merge_additive, read_table
 from spark_jobs.medallion_gold import decide_all
 from spark_jobs.micro_batch import Batch
 from spark_jobs.published_rules import RuleSet
@@ -46,21 +49,45 @@ def span_of(spark: SparkSession, settings: Settings, load: Load) -> Days | None:
     return None if first[0] is None else Days(first[0], first[1] + timedelta(days=1))
 
 
-def load_metrics(spark: SparkSession, settings: Settings, load: Load) -> None:
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The window metrics of a load, made once for lake and marts."""
+
+    minute: DataFrame
+    hour: DataFrame
+
+
+@contextmanager
+def windows_of(spark: SparkSession, settings: Settings, load: Load) -> Iterator[Windows]:
+    """Keep the window metrics of a load at hand; they are made when they are first asked for."""
+    minute = window_metrics(load.of(read_table(spark, settings.lake_root, SILVER)), "minute").persist()
+    hour = hours_of(minute).persist()
+    try:
+        yield Windows(minute, hour)
+    finally:
+        hour.unpersist()
+        minute.unpersist()
+
+
+def load_metrics(spark: SparkSession, settings: Settings, load: Load, windows: Windows) -> None:
     """Add the load to window metrics and profiles, each table once."""
     lake, batch = settings.lake_root, metrics_batch(load)
     rows = load.of(read_table(spark, lake, SILVER))
-    minutes = window_metrics(rows, "minute").persist()
-    outputs = [(METRICS["minute"], METRICS_RULE, minutes), (METRICS["hour"], METRICS_RULE, hours_of(minutes).persist())]
-    outputs += [(spec, PROFILE_RULE, profiles(rows, spec).persist()) for spec in (CUSTOMERS, MERCHANTS)]
-    try:
-        for spec, rule, updates in outputs:
-            ensure_table(spark, lake, spec)
-            merge_additive(updates, lake, spec, rule, batch)
-            say(f"gold: {spec.full_name}")
-    finally:
-        for _, _, updates in outputs:
-            updates.unpersist()
+    for span, metrics in (("minute", windows.minute), ("hour", windows.hour)):
+        _add(spark, metrics, lake, METRICS[span], METRICS_RULE, batch)
+    for spec in (CUSTOMERS, MERCHANTS):
+        usual = profiles(rows, spec).persist()
+        try:
+            _add(spark, usual, lake, spec, PROFILE_RULE, batch)
+        finally:
+            usual.unpersist()
+
+
+def _add(spark: SparkSession, updates: DataFrame, lake: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
+    """Merge what is kept at hand, since a merge reads its source twice."""
+    ensure_table(spark, lake, spec)
+    merge_additive(updates, lake, spec, rule, batch)
+    say(f"gold: {spec.full_name}")
 
 
 def load_decisions(spark: SparkSession, settings: Settings, load: Load, rules: RuleSet) -> None:

@@ -26,6 +26,8 @@ _LOG_IS_READ_AGAIN = "interval 30 hours"
 """Of bronze: a rebase of silver begins a day before the newest row (`medallion_services/checkpoints/rebase.py`)."""
 _LOG_IS_DONE_WITH = "interval 6 hours"
 """Of the others. Each transaction lists the whole log: 20 us of CPU an entry, 8,640 entries a day and table."""
+_LOOKED_UP = frozenset({"partition", "offset", "kafka_timestamp", "event_time", "window_start", "customer_id"})
+"""Besides keys, what queries of the lake look for; least and greatest value of any other column help nobody."""
 _TXN = "spark.databricks.delta.write.txn"
 
 
@@ -39,6 +41,7 @@ def current_generation(frame: DataFrame) -> str:
 
 def properties(spec: TableSpec) -> dict[str, str]:
     """Delta's settings of a table. Its log is cut by `lake_maintenance`, which knows how far its readers are."""
+    known = (_LOOKED_UP | set(spec.key)) - set(spec.partition_by)
     return {
         "delta.checkpointInterval": "50",
         "delta.enableDeletionVectors": "false",
@@ -46,6 +49,8 @@ def properties(spec: TableSpec) -> dict[str, str]:
         "delta.logRetentionDuration": _LOG_IS_READ_AGAIN if spec.layer == "bronze" else _LOG_IS_DONE_WITH,
         # Removed files stay on disk for a week (`lake_maintenance`); here, how long each batch reads their names.
         "delta.deletedFileRetentionDuration": _LOG_IS_DONE_WITH,
+        # Of all columns they took a quarter of the time of a write.
+        "delta.dataSkippingStatsColumns": ",".join(c for c in spec.column_names if c in known),
     }
 
 

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from fraud_domain.settings import Settings
 from spark_jobs.batch import main, rule_set
-from spark_jobs.history_gold import load_decisions, load_metrics, span_of
+from spark_jobs.history_gold import load_decisions, load_metrics, span_of, windows_of
 from spark_jobs.history_load import plan, source_files
 from spark_jobs.lake import read_table
 from spark_jobs.medallion_bronze import BRONZE, load_bronze, parser
@@ -33,18 +33,19 @@ def run(spark: SparkSession, settings: Settings, chosen: argparse.Namespace) -> 
     """The job."""
     load = plan(chosen.load, source_files(Path(chosen.source)))
     rules = rule_set(settings)
-    stages: dict[str, Callable[[], object]] = {
-        "bronze": lambda: load_bronze(spark, settings, load),
-        "silver": lambda: load_silver(spark, settings, load),
-        "gold metrics": lambda: load_metrics(spark, settings, load),
-        "gold decisions": lambda: load_decisions(spark, settings, load, rules),
-        "marts": lambda: load_marts(spark, settings, load),
-    }
     took: dict[str, float] = {}
-    for name, stage in stages.items():
+
+    def timed(name: str, stage: Callable[[], object]) -> None:
         started = time.monotonic()
         stage()
         took[name] = time.monotonic() - started
+
+    timed("bronze", lambda: load_bronze(spark, settings, load))
+    timed("silver", lambda: load_silver(spark, settings, load))
+    with windows_of(spark, settings, load) as windows:
+        timed("gold metrics", lambda: load_metrics(spark, settings, load, windows))
+        timed("marts", lambda: load_marts(settings, load, windows))
+    timed("gold decisions", lambda: load_decisions(spark, settings, load, rules))
     rows = load.of(read_table(spark, settings.lake_root, BRONZE)).count()
     for name, seconds in took.items():
         say(f"{name}: {seconds:.1f} s, {rows / seconds:,.0f} rows/s")

@@ -35,16 +35,22 @@ def load_silver(spark: SparkSession, settings: Settings, load: Load) -> None:
         missing = [s for s in (SILVER, QUARANTINE, LATE) if not is_written(spark, lake, s, load, chunk.version)]
         if missing:
             raw = load.of(read_table(spark, lake, BRONZE), chunk)
-            parsed = parse_transactions(raw, limits).persist()
+            # Only quarantine keeps the message: what is good is not held in memory twice.
+            refused = F.col("errors").isNotNull()
+            parsed = parse_transactions(raw, limits).withColumn("value", F.when(refused, F.col("value"))).persist()
             try:
-                sound, known = parsed.where(F.col("errors").isNull()), read_table(spark, lake, SILVER)
+                sound, known = parsed.where(~refused), read_table(spark, lake, SILVER)
                 out = left_out(sound, known, load, chunk).persist()
                 # Read before the write begins: a write that reads its own table fails when a stream appends meanwhile.
                 out.count()
                 valid = sound.join(out, ["partition", "offset"], "left_anti")
                 outputs = {SILVER: valid, QUARANTINE: quarantined(parsed), LATE: late(valid)}
+                found = parsed.agg(F.count_if(refused), F.count_if("is_late")).collect()[0]
+                filled = {SILVER: 1, QUARANTINE: found[0], LATE: found[1]}
                 for spec in missing:
-                    append_history(outputs[spec], lake, spec, load, chunk.version)
+                    # A chunk is noted in each table, also where it has no row.
+                    rows = outputs[spec] if filled[spec] else outputs[spec].limit(0)
+                    append_history(rows, lake, spec, load, chunk.version)
                 out.unpersist()
             finally:
                 parsed.unpersist()

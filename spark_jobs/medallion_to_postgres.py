@@ -16,11 +16,10 @@ from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, table
-from spark_jobs.aggregates import METRICS_RULE, hours_of, window_metrics
+from spark_jobs.aggregates import METRICS_RULE
 from spark_jobs.batch import main
-from spark_jobs.history_gold import SILVER, metrics_batch
+from spark_jobs.history_gold import Windows, metrics_batch, windows_of
 from spark_jobs.history_load import Load, plan, source_files
-from spark_jobs.lake import read_table
 from spark_jobs.marts import enter, upsert
 from spark_jobs.medallion_bronze import parser
 from spark_jobs.runtime import say
@@ -29,20 +28,15 @@ _CSV = {"escape": '"', "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 """As PostgreSQL reads it: nothing is null, two quotation marks are nothing, a mark within is doubled."""
 
 
-def load_marts(spark: SparkSession, settings: Settings, load: Load) -> bool:
+def load_marts(settings: Settings, load: Load, windows: Windows) -> bool:
     """Add the load to the marts in one transaction; False when the ledger has it already."""
-    rows = load.of(read_table(spark, settings.lake_root, SILVER))
     with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection, connection.transaction():
         if not enter(connection, metrics_batch(load)):
             say("to_postgres: the marts have this load already")
             return False
-        minutes = window_metrics(rows, "minute").persist()
-        try:
-            for span, metrics in (("minute", minutes), ("hour", hours_of(minutes))):
-                spec = table(f"mart.transaction_metrics_{span}")
-                say(f"to_postgres: {_copy(connection, spec, metrics)} rows to {spec.full_name}")
-        finally:
-            minutes.unpersist()
+        for span, metrics in (("minute", windows.minute), ("hour", windows.hour)):
+            spec = table(f"mart.transaction_metrics_{span}")
+            say(f"to_postgres: {_copy(connection, spec, metrics)} rows to {spec.full_name}")
     return True
 
 
@@ -65,7 +59,9 @@ def _copy(connection: psycopg.Connection[tuple[object, ...]], spec: TableSpec, f
 
 def run(spark: SparkSession, settings: Settings, chosen: argparse.Namespace) -> None:
     """The job."""
-    load_marts(spark, settings, plan(chosen.load, source_files(Path(chosen.source))))
+    load = plan(chosen.load, source_files(Path(chosen.source)))
+    with windows_of(spark, settings, load) as windows:
+        load_marts(settings, load, windows)
 
 
 if __name__ == "__main__":

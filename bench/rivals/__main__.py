@@ -38,9 +38,9 @@ from medallion_services.generator.world import World
 JOBS, HERE = PROJECT_ROOT / "spark_jobs", PROJECT_ROOT / "bench" / "rivals"
 RESULT = PROJECT_ROOT / "bench" / "results" / "rivals.json"
 RATE, FRAUD_SHARE, WARM_UP, PATIENCE = 50.0, 0.05, 45.0, 1_800.0
-_CUSTOMERS_FOR_A_RATE = 800
+CUSTOMERS_FOR_A_RATE = 800
 """As many as there must be for each event a second, so that the second rule hits one or two in a hundred."""
-_TABLES = """
+TABLES = """
 CREATE SCHEMA IF NOT EXISTS bench;
 CREATE TABLE bench.pathway_alerts (
     transaction_id text, rule text, sent_ms bigint, visible_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -65,7 +65,7 @@ ARMS = {
 }
 
 
-def argv_of(settings: Settings, name: str) -> list[str]:
+def argv_of(settings: Settings, name: str, state: str | None = None) -> list[str]:
     """How an arm is started; a rival is told everything by a file, since it cannot read our settings."""
     arm = ARMS[name]
     if arm.lane:
@@ -75,7 +75,7 @@ def argv_of(settings: Settings, name: str) -> list[str]:
         "bootstrap": settings.kafka_bootstrap,
         "topic": TRANSACTIONS,
         "postgres": {key: parameters[key] for key in ("host", "port", "dbname", "user", "password")},
-        "state": str(settings.data_dir / "checkpoints" / name),
+        "state": str(settings.data_dir / "checkpoints" / (state or name)),
         "jars": [str(jar) for jar in flink_jars(settings)] if name == "flink" else [],
     }
     file = settings.run_dir / f"{name}.json"
@@ -138,7 +138,7 @@ def run(names: Sequence[str], rate: float, customers: int, seconds: float) -> di
             if ARMS[name].lane:
                 prepare_database(each[name])
         with psycopg.connect(**admin_parameters(common, common.postgres.database), autocommit=True) as connection:
-            connection.execute(_TABLES)
+            connection.execute(TABLES)
         world = World(SEED, customers, customers, common.token_key())
         past, before_all = send_past(sink, world, rate), time.time()
 
@@ -156,10 +156,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.rivals", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--rate", type=float, default=RATE, help="events a second")
-    parser.add_argument("--customers", type=int, help=f"by default {_CUSTOMERS_FOR_A_RATE} times the rate")
+    parser.add_argument("--customers", type=int, help=f"by default {CUSTOMERS_FOR_A_RATE} times the rate")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of a round, after warm-up")
     options = parser.parse_args()
-    customers = options.customers or round(options.rate * _CUSTOMERS_FOR_A_RATE)
+    customers = options.customers or round(options.rate * CUSTOMERS_FOR_A_RATE)
     result = run(options.only, options.rate, customers, options.seconds)
     keep(result, RESULT if options.only == list(ARMS) else None)
     return 0

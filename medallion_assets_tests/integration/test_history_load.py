@@ -26,7 +26,7 @@ from medallion_services.generator.world import World
 from medallion_services.history_name import load_name
 from spark_jobs import history_gold, history_load, medallion_bronze, medallion_silver
 from spark_jobs.batch import rule_set
-from spark_jobs.history_gold import load_decisions, load_metrics
+from spark_jobs.history_gold import load_decisions, load_metrics, windows_of
 from spark_jobs.history_load import Load, plan, source_files
 from spark_jobs.medallion_bronze import load_bronze
 from spark_jobs.medallion_silver import load_silver
@@ -85,8 +85,15 @@ def run_lake(spark: SparkSession, settings: Settings, load: Load) -> None:
     """Every stage that writes to the lake."""
     load_bronze(spark, settings, load)
     load_silver(spark, settings, load)
-    load_metrics(spark, settings, load)
+    with windows_of(spark, settings, load) as windows:
+        load_metrics(spark, settings, load, windows)
     load_decisions(spark, settings, load, rule_set(settings))
+
+
+def marts_take(spark: SparkSession, scene: Scene) -> bool:
+    """Whether the load was new to the marts."""
+    with windows_of(spark, scene.settings, scene.load) as windows:
+        return load_marts(scene.settings, scene.load, windows)
 
 
 def contents(settings: Settings) -> dict[str, list[tuple[object, ...]]]:
@@ -100,7 +107,7 @@ def contents(settings: Settings) -> dict[str, list[tuple[object, ...]]]:
 def loaded(scene: Scene, spark: SparkSession) -> dict[str, list[tuple[object, ...]]]:
     """The tables after one undisturbed load."""
     run_lake(spark, scene.settings, scene.load)
-    assert load_marts(spark, scene.settings, scene.load)
+    assert marts_take(spark, scene)
     return contents(scene.settings)
 
 
@@ -140,7 +147,7 @@ def test_the_same_load_again_changes_nothing(
     with database(scene.settings) as connection:
         before = connection.execute("SELECT * FROM mart.transaction_metrics_hour ORDER BY 1, 2, 3, 4").fetchall()
     run_lake(spark, scene.settings, scene.load)
-    assert not load_marts(spark, scene.settings, scene.load)
+    assert not marts_take(spark, scene)
     assert contents(scene.settings) == loaded
     with database(scene.settings) as connection:
         after = connection.execute("SELECT * FROM mart.transaction_metrics_hour ORDER BY 1, 2, 3, 4").fetchall()
