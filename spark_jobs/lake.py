@@ -11,7 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
-from delta.tables import DeltaTable
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentWriteException,
+)
+from delta.tables import DeltaMergeBuilder, DeltaTable
 from deltalake import DeltaTable as DeltaLog
 from deltalake import Schema
 from pyspark.sql import DataFrame, SparkSession
@@ -28,6 +34,13 @@ _LOG_IS_DONE_WITH = "interval 6 hours"
 """Of the others. Each transaction lists the whole log: 20 us of CPU an entry, 8,640 entries a day and table."""
 _LOOKED_UP = frozenset({"partition", "offset", "kafka_timestamp", "event_time", "window_start", "customer_id"})
 """Besides keys, what queries of the lake look for; least and greatest value of any other column help nobody."""
+_ATTEMPTS = 5
+_OTHERS_FIRST = (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentWriteException,
+)
 _TXN = "spark.databricks.delta.write.txn"
 
 
@@ -178,15 +191,33 @@ def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Ad
     changes = {c: F.col(f"t.{c}") + F.col(f"u.{c}") for c in rule.sums}
     changes |= {c: F.least(f"t.{c}", f"u.{c}") for c in rule.least}
     changes |= {c: F.greatest(f"t.{c}", f"u.{c}") for c in rule.greatest}
+    merge = (
+        target.alias("t")
+        .merge(updates.select(*spec.column_names).alias("u"), condition)
+        .whenMatchedUpdate(set={key: value for key, value in changes.items()})
+        .whenNotMatchedInsertAll()
+    )
     with idempotent_commands(spark, app_id, batch.batch_id):
-        (
-            target.alias("t")
-            .merge(updates.select(*spec.column_names).alias("u"), condition)
-            .whenMatchedUpdate(set={key: value for key, value in changes.items()})
-            .whenNotMatchedInsertAll()
-            .execute()
-        )
+        _committed(merge)
     reached(Failpoint.AFTER_MERGE, spec.full_name)
+
+
+def _committed(merge: DeltaMergeBuilder) -> None:
+    """Run a merge that has an idempotence key, and again when another writer of the table was first.
+
+    A load of history adds to the tables that the gold stream adds to.
+
+    Raises:
+        One of `_OTHERS_FIRST`: others were first each time.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            merge.execute()
+        except _OTHERS_FIRST:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def replace_days(frame: DataFrame, lake_root: str, spec: TableSpec, start: date, end: date) -> int:

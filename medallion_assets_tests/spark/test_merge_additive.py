@@ -1,5 +1,6 @@
 """Adding to a table by MERGE: a batch that runs again has no second effect, a new generation begins from nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deltalake import DeltaTable
@@ -33,3 +34,19 @@ def test_the_first_batch_run_again_does_not_empty_what_it_added(spark: SparkSess
     assert add(spark, tmp_path, 4, "one", 1) == 7
     assert add(spark, tmp_path, 7, "two", 0) == 7
     assert add(spark, tmp_path, 7, "two", 0) == 7
+
+
+def test_two_that_add_to_the_same_windows_at_once_are_both_counted(spark: SparkSession, tmp_path: Path) -> None:
+    ensure_table(spark, str(tmp_path), HOUR)
+    add(spark, tmp_path, 1, "stream", 0)
+
+    def several(generation: str) -> None:
+        # The key of a merge is a setting of the session.
+        session = spark.newSession()
+        for batch_id in range(1, 6):
+            add(session, tmp_path, 10, generation, batch_id)
+
+    with ThreadPoolExecutor(2) as both:
+        for done in [both.submit(several, generation) for generation in ("stream", "load")]:
+            done.result()
+    assert add(spark, tmp_path, 1, "stream", 6) == 102
