@@ -26,6 +26,7 @@ from spark_jobs.runtime import say
 
 _CSV = {"escape": '"', "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 """As PostgreSQL reads it: nothing is null, two quotation marks are nothing, a mark within is doubled."""
+_ROWS_OF_A_PART = 100_000
 
 
 def load_marts(settings: Settings, load: Load, windows: Windows) -> bool:
@@ -42,11 +43,13 @@ def load_marts(settings: Settings, load: Load, windows: Windows) -> bool:
 
 def _copy(connection: psycopg.Connection[tuple[object, ...]], spec: TableSpec, frame: DataFrame) -> int:
     """COPY into a temporary table, then one upsert that adds; Spark writes the lines, in parallel."""
+    # A part comes to the driver as a whole, so it must be small however much was loaded.
+    parts = 1 + frame.count() // _ROWS_OF_A_PART
     staging = sql.Identifier(f"staged_{spec.name}")
     target = sql.Identifier(spec.layer, spec.name)
     columns = sql.SQL(", ").join(sql.Identifier(c) for c in spec.column_names)
     connection.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DROP").format(staging, target))
-    lines = frame.select(F.to_csv(F.struct(*spec.column_names), _CSV).alias("line"))
+    lines = frame.repartition(parts, *spec.key).select(F.to_csv(F.struct(*spec.column_names), _CSV).alias("line"))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(staging, columns)
     count = 0
     with connection.cursor().copy(statement) as copy:
