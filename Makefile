@@ -75,8 +75,8 @@ release:  ## Publish dist/ as the release TAG (what the hosted workflow does)
 bench: .venv/.synced  ## Measure throughput and alert latency on this machine
 	$(RUN) python -m bench
 
-bench-full: .venv/.synced  ## All measurements, one after the other, and their plots (1.5 hours, 10 GB)
-	set -e; for each in arms rivals cost growth history_load workers desk_million; do $(RUN) python -m bench.$$each; done
+bench-full: .venv/.synced  ## All measurements, one after the other, and their plots (2 hours, 10 GB)
+	set -e; for each in arms rivals rivals.backlog cost growth alert_growth sink history_load workers desk_million; do $(RUN) python -m bench.$$each; done
 	$(RUN) python -m bench.plots
 
 faults: .venv/.synced  ## Try every fault of the catalogue (docs/faults.md)

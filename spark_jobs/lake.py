@@ -32,7 +32,7 @@ _LOG_IS_READ_AGAIN = "interval 30 hours"
 """Of bronze: a rebase of silver begins a day before the newest row (`medallion_services/checkpoints/rebase.py`)."""
 _LOG_IS_DONE_WITH = "interval 6 hours"
 """Of the others. Each transaction lists the whole log: 20 us of CPU an entry, 8,640 entries a day and table."""
-_LOOKED_UP = frozenset({"partition", "offset", "kafka_timestamp", "event_time", "window_start", "customer_id"})
+_LOOKED_UP = frozenset({"topic", "partition", "offset", "kafka_timestamp", "event_time", "window_start", "customer_id"})
 """Besides keys, what queries of the lake look for; least and greatest value of any other column help nobody."""
 _ATTEMPTS = 5
 _OTHERS_FIRST = (

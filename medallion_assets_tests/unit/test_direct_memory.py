@@ -1,18 +1,19 @@
 """The direct lane's memory: histories are stored late, and a driver that dies loses none of what they knew."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fraud_domain.cards import TokenKey
-from fraud_domain.rules import Engine, Subject, load_catalogue
+from fraud_domain.rules import Engine, History, Subject, load_catalogue
 from fraud_domain.settings import PROJECT_ROOT, RuleSettings
 from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 from medallion_services.rule_sets import read_rule_set
 from spark_jobs.direct.judge import Judge, judge_again
-from spark_jobs.direct.memory import Memory
+from spark_jobs.direct.memory import EVENT_BYTES, Memory
 from spark_jobs.direct.message import Message
 from spark_jobs.direct.store import Due, Store
 from spark_jobs.judging import Limits
@@ -127,3 +128,22 @@ def test_histories_that_were_let_go_come_back_from_the_file(store: Store) -> Non
     assert len(memory) == 0
     found = [memory.of(engine, f"c-{number}") for number in range(5)]
     assert [history.raised["t"] for history in found if history is not None] == [[number] for number in range(5)]
+
+
+def test_an_event_takes_about_as_many_bytes_as_the_limit_reckons_with(
+    store: Store, batches: list[list[Message]], rules: RuleSet
+) -> None:
+    driver = Driver(store, rules, keep_after=0)
+    for messages in batches:
+        driver.take(messages)
+    store.keep(driver.memory.all())
+    stored = [blob for _, _, blob in store.subjects()]
+    tracemalloc.start()
+    try:
+        histories = [History.load(blob) for blob in stored]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    events = sum(1 + len(history) for history in histories)
+    assert events > 500
+    assert 0.6 < taken / (events * EVENT_BYTES) < 1.5

@@ -35,3 +35,12 @@ def test_the_log_of_bronze_outlives_what_a_rebase_of_silver_reads_again() -> Non
     for spec in delta_tables():
         kept = interval_micros(properties(spec)["delta.logRetentionDuration"].removeprefix("interval "))
         assert kept > again or spec.layer != "bronze"
+
+
+def test_statistics_are_kept_of_keys_positions_and_times() -> None:
+    kept = {spec.full_name: properties(spec)["delta.dataSkippingStatsColumns"].split(",") for spec in delta_tables()}
+    for spec in delta_tables():
+        assert set(spec.key) - set(spec.partition_by) <= set(kept[spec.full_name]) <= set(spec.column_names)
+        assert not set(spec.partition_by) & set(kept[spec.full_name]), "Delta has each file's value of these anyway"
+    assert {"topic", "partition", "offset", "event_time", "customer_id"} <= set(kept["silver.transactions"])
+    assert "value" not in kept["bronze.transactions"]
