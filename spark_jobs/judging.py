@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from fraud_domain.intervals import interval_micros
-from fraud_domain.rules import Catalogue, Decision, Engine, Subject, alert_id, load_texts
+from fraud_domain.rules import Catalogue, Decision, Engine, Reason, Subject, alert_id, load_texts
 from fraud_domain.settings import RuleSettings, Settings
 from fraud_domain.tables import DECISION_COLUMNS, TRANSACTION_COLUMNS
 from spark_jobs.published_rules import RuleSet
@@ -19,6 +20,7 @@ CARRIED = tuple(
     c.name for c in DECISION_COLUMNS if c.name in {k.name for k in TRANSACTION_COLUMNS} or c.name in POSITION
 )
 """Columns of a decision that are those of its transaction."""
+_carried = itemgetter(*CARRIED)
 LOOK_BACK_DAYS = 120
 """History before the first day that is replayed: what rules see (35 days), and the older card that wakes up."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,14 +53,16 @@ def engine_of(rules: RuleSet, limits: Limits, subject: Subject) -> Engine:
 
 def decision_document(decision: Decision, event: dict[str, Any]) -> dict[str, Any]:
     """A decision as the decision log holds it (`DECISION_COLUMNS`); money as text, times in ISO-8601, UTC."""
-    times = {name: (_EPOCH + timedelta(microseconds=event[name])).isoformat() for name in _TIMES}
-    return decision_values(decision, event) | times | {"amount": str(event["amount"])}
+    document = decision_values(decision, event)
+    for name in _TIMES:
+        document[name] = _iso(event[name])
+    document["amount"] = str(event["amount"])
+    return document
 
 
 def decision_values(decision: Decision, event: dict[str, Any]) -> dict[str, Any]:
     """The values of `DECISION_COLUMNS`; money as Decimal, times as epoch microseconds."""
-    plain = decision.as_json()
-    return {name: event[name] for name in CARRIED} | {
+    return dict(zip(CARRIED, _carried(event), strict=True)) | {
         "score": decision.score,
         "level": decision.level,
         "typology": decision.typology,
@@ -67,7 +71,22 @@ def decision_values(decision: Decision, event: dict[str, Any]) -> dict[str, Any]
         "subject_kind": decision.subject_kind.value,
         "subject": decision.subject,
         "rule_set_version": decision.rule_set_version,
-        "reasons": orjson.dumps(plain["reasons"]).decode(),
-        "shadow": orjson.dumps(plain["shadow"]).decode(),
+        "reasons": _as_text(decision.reasons),
+        "shadow": _as_text(decision.shadow),
         "abstained": list(decision.abstained),
     }
+
+
+def _as_text(reasons: tuple[Reason, ...]) -> str:
+    return orjson.dumps([reason.as_json() for reason in reasons]).decode() if reasons else "[]"
+
+
+def _iso(micros: int) -> str:
+    seconds, rest = divmod(micros, 1_000_000)
+    return f"{_second(seconds)}.{rest:06d}+00:00" if rest else f"{_second(seconds)}+00:00"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    """A second since 1970 without its zone; most of what comes together is of few seconds."""
+    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()

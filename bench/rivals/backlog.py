@@ -34,7 +34,7 @@ from medallion_services.generator.world import World
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "rivals_backlog.json"
 NAMES = ("direct", "pathway", "flink")
-_PATIENCE, _QUIET, _LOOK = 1_800.0, 20.0, 0.25
+_PATIENCE, _QUIET, _LOOK = 1_800.0, 90.0, 0.25
 _NO_TABLES = "DROP SCHEMA IF EXISTS bench CASCADE"
 
 
