@@ -75,6 +75,8 @@ def argv_of(settings: Settings, name: str, state: str | None = None) -> list[str
         "bootstrap": settings.kafka_bootstrap,
         "topic": TRANSACTIONS,
         "postgres": {key: parameters[key] for key in ("host", "port", "dbname", "user", "password")},
+        # Pathway would go on where a round before it left off.
+        "group": state or name,
         "state": str(settings.data_dir / "checkpoints" / (state or name)),
         "jars": [str(jar) for jar in flink_jars(settings)] if name == "flink" else [],
     }

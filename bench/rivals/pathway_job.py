@@ -21,7 +21,7 @@ def main(job: dict[str, Any]) -> None:
     """Run until it is ended."""
     names = ("transaction_id", "customer_id", "event_time", "channel")
     messages = pw.io.kafka.read(
-        {"bootstrap.servers": job["bootstrap"], "group.id": "pathway", "auto.offset.reset": "earliest"}
+        {"bootstrap.servers": job["bootstrap"], "group.id": job["group"], "auto.offset.reset": "earliest"}
         | {"fetch.wait.max.ms": str(_COMMIT_MS)},
         job["topic"],
         schema=pw.schema_from_types(**dict.fromkeys(names, str), amount=float),
