@@ -1,11 +1,14 @@
 """What all batch jobs share: a Spark session, the arguments of a span of days, the rule set to judge by."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 
 import psycopg
+from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, PipesContext, open_dagster_pipes
 from pyspark.sql import SparkSession
 
 from fraud_domain.rules import RuleError, load_texts, read_texts
@@ -40,6 +43,17 @@ def parse_day(text: str) -> date:
 def main(name: str, parser: argparse.ArgumentParser, job: Job, arguments: Sequence[str] | None = None) -> int:
     """Run a batch job; 0 = done, 1 = failed with one line that says why."""
     chosen = parser.parse_args(arguments)
+    with open_dagster_pipes() if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ else nullcontext():
+        return _run(name, job, chosen)
+
+
+def report(**figures: int | float | str) -> None:
+    """Tell the run of Dagster that started this job, if one did, what it has done; the table's page shows it."""
+    if PipesContext.is_initialized():
+        PipesContext.get().report_custom_message(figures)
+
+
+def _run(name: str, job: Job, chosen: argparse.Namespace) -> int:
     # What is held at hand is read once or twice: looking for the best compression took as long as reading it.
     spark = (
         SparkSession.builder.appName(f"medallion-{name}")

@@ -8,6 +8,7 @@ the rule set in force the result proves the stream right; with another one it sh
 
 import argparse
 import sys
+import time
 from datetime import timedelta
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,7 +17,7 @@ from pyspark.sql import functions as F
 from fraud_domain.rules import Origin, load_texts
 from fraud_domain.settings import Settings
 from fraud_domain.tables import table
-from spark_jobs.batch import Days, main, parse_day, rule_set
+from spark_jobs.batch import Days, main, parse_day, report, rule_set
 from spark_jobs.batch_decisions import decide_history
 from spark_jobs.judging import LOOK_BACK_DAYS, Limits
 from spark_jobs.lake import ensure_table, read_table, replace_days
@@ -56,7 +57,9 @@ def decide_all(spark: SparkSession, settings: Settings, since: object, days: Day
 def run(spark: SparkSession, settings: Settings, chosen: argparse.Namespace) -> None:
     """The job."""
     rules = rule_set(settings, chosen.rule_set)
+    started = time.monotonic()
     written = recompute(spark, settings, Days(chosen.start, chosen.end), rules, chosen.look_back_days)
+    report(decisions=written, rule_set=rules.version, seconds=round(time.monotonic() - started, 1))
     say(f"{written} decisions from {chosen.start} to {chosen.end} by rule set {rules.version}")
 
 

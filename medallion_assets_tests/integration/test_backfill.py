@@ -34,6 +34,9 @@ LAUNCH = """mutation($days: [String!]!) { launchPartitionBackfill(backfillParams
     assetSelection: [{path: ["gold", "recomputed_decisions"]}], partitionNames: $days
 }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 LIMITS = "{ instance { concurrencyLimits { concurrencyKey slotCount } } }"
+MADE = """{ assetOrError(assetKey: {path: ["gold", "recomputed_decisions"]}) { ... on Asset {
+    assetMaterializations(limit: 20) { metadataEntries { label ... on IntMetadataEntry { intValue } } }
+} } }"""
 PROGRESS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
     status assetBackfillData { assetBackfillStatuses { ... on AssetPartitionsStatusCounts {
         numPartitionsTargeted numPartitionsInProgress numPartitionsMaterialized numPartitionsFailed
@@ -104,6 +107,10 @@ def test_a_backfill_tells_its_progress_and_one_failed_day_stops_no_other(loaded:
     assert any(0 < materialized < len(DAYS) - 1 for _, materialized, _ in seen), "no progress was to be seen"
     days = {str(row["event_date"]) for row in lake_rows(loaded, RECOMPUTED.full_name, ["event_date"])}
     assert days == set(DAYS) - {BLOCKED}
+    made = graphql(loaded, MADE)["assetOrError"]["assetMaterializations"]
+    told = [{entry["label"]: entry.get("intValue") for entry in each["metadataEntries"]} for each in made]
+    assert len(told) == len(DAYS) - 1
+    assert all(each["decisions"] > 0 for each in told), "the job reports what it wrote"
     query = "{ runsOrError(filter: {statuses: [FAILURE]}) { ... on Runs { results { tags { key value } } } } }"
     failed = graphql(loaded, query)["runsOrError"]["results"]
     tags = {each["key"]: each["value"] for run in failed for each in run["tags"]}

@@ -1,9 +1,11 @@
 """The asset `gold/recomputed_decisions`, a day a partition, its check, job and schedule."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -30,14 +32,32 @@ def command(day: date) -> list[str]:
     return ["nice", "-n", "10", sys.executable, str(script), "--from", str(day), "--to", str(day + timedelta(days=1))]
 
 
-def run_job(context: dg.AssetExecutionContext, argv: list[str]) -> None:
-    """Run a batch job, its own lines in the log of the run; a run that is cancelled or out of time ends the job.
+def run_job(context: dg.AssetExecutionContext, argv: list[str]) -> dict[str, Any]:
+    """Run a batch job; returns what it reports of itself by Dagster Pipes (`spark_jobs.batch.report`).
+
+    Pipes' own client for a subprocess is not used, because it keeps from the run why the job failed.
+    """
+    injector, reader = dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
+    with dg.open_pipes_session(context, injector, reader) as pipes:
+        follow(context, argv, pipes.get_bootstrap_env_vars())
+    figures: dict[str, Any] = {}
+    for message in pipes.get_custom_messages():
+        figures |= message
+    return figures
+
+
+def follow(context: dg.AssetExecutionContext, argv: list[str], more: Mapping[str, str]) -> None:
+    """Run a command, its own lines in the log of the run; a run that is cancelled or out of time ends it.
+
+    `more` is added to its environment.
 
     Raises:
         dg.Failure: it failed; tells its last line.
     """
-    last = ""
-    with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    last, environment = "", {**os.environ, **more}
+    with subprocess.Popen(
+        argv, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:  # fmt: skip
         try:
             for line in process.stderr or ():
                 if (told := message_in(line)) is not None:
@@ -68,10 +88,10 @@ def definitions(settings: Settings) -> dg.Definitions:
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         day = date.fromisoformat(context.partition_key)
-        run_job(context, command(day))
+        done = run_job(context, command(day))
         with lake_sql(platform) as lake, platform.database() as database:
             finding = reconciled(lake, day, lane_began(database))
-        yield dg.MaterializeResult(asset_key=key, metadata={**finding.figures, "finding": finding.text})
+        yield dg.MaterializeResult(asset_key=key, metadata={**done, **finding.figures, "finding": finding.text})
         yield finding.result(key, CHECK)
 
     job = dg.define_asset_job(
