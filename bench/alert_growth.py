@@ -18,11 +18,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import psutil
 import psycopg
 
 from bench.alert_lane import SEED
 from bench.sink import alert
+from bench.tree_cpu import used
 from fraud_domain.acceptance import Acceptance
 from fraud_domain.cards import TokenKey
 from fraud_domain.rules import Engine, Subject, load_texts
@@ -60,7 +60,7 @@ Step = Callable[[], int]
 
 def measured(steps: dict[str, Step], cpu: Callable[[], float]) -> dict[str, Any]:
     """Medians of microseconds a row by arm, of CPU and of wall, and each as a multiple of the young arm's."""
-    used: dict[str, list[float]] = {name: [] for name in steps}
+    spent: dict[str, list[float]] = {name: [] for name in steps}
     took: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(SETTLE + BLOCKS):
         for name in steps if number % 2 else reversed(steps):
@@ -68,31 +68,14 @@ def measured(steps: dict[str, Step], cpu: Callable[[], float]) -> dict[str, Any]
             rows = sum(steps[name]() for _ in range(BLOCK))
             if number >= SETTLE:
                 took[name].append((time.perf_counter() - started) / rows * 1e6)
-                used[name].append((cpu() - before) / rows * 1e6)
-    figures = {"cpu_us": _medians(used), "wall_us": _medians(took)}
+                spent[name].append((cpu() - before) / rows * 1e6)
+    figures = {"cpu_us": _medians(spent), "wall_us": _medians(took)}
     ratios = {f"{kind}_of_young": {n: round(v / of[YOUNG], 3) for n, v in of.items()} for kind, of in figures.items()}
     return figures | ratios
 
 
 def _medians(samples: dict[str, list[float]]) -> dict[str, float]:
     return {name: round(statistics.median(each), 1) for name, each in samples.items()}
-
-
-def process_cpu() -> float:
-    """CPU seconds of this process."""
-    return time.process_time()
-
-
-def cpu_with_servers() -> float:
-    """CPU seconds of this process and of all below it."""
-    total = time.process_time()
-    for child in psutil.Process().children(recursive=True):
-        try:
-            times = child.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
 
 
 def alert_table(settings: Settings) -> dict[str, Any]:
@@ -112,7 +95,7 @@ def alert_table(settings: Settings) -> dict[str, Any]:
             with psycopg.connect(**admin_parameters(own, own.postgres.database), autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")
             steps[name] = _alerts(sink, ALERTS * multiple)
-        return measured(steps, cpu_with_servers)
+        return measured(steps, used)
 
 
 def _alerts(sink: AlertSink, begin: int) -> Step:
@@ -141,7 +124,7 @@ def direct_store(folder: Path) -> dict[str, Any]:
             if multiple > 1:
                 fill(store, Engine(load_texts(dict(texts)), RuleSettings()), CUSTOMERS * multiple)
             steps[name] = _payments(store, rules, limits)
-        return measured(steps, process_cpu)
+        return measured(steps, time.process_time)
 
 
 def fill(store: Store, engine: Engine, customers: int) -> None:

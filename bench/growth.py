@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import psutil
 import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from bench.growth_filler import SILVER, Log, append_commits, merge_commits, traffic
 from bench.stack import spark_environment
+from bench.tree_cpu import used
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import TableSpec, location
 from medallion_assets.defs.maintenance.lake import compact, cut_log, delete_files, shape, should_compact
@@ -86,13 +86,6 @@ class Arm:
 
 def _batch(number: int) -> Batch:
     return Batch("bench", "growth", number)
-
-
-def used() -> float:
-    """CPU seconds of this process and those below it, which are Spark's."""
-    own = psutil.Process()
-    times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
 
 
 @contextmanager

@@ -1,9 +1,22 @@
 """CPU seconds of a process and all below it, also of those that nobody waits for, such as a JVM."""
 
 import threading
+import time
 from types import TracebackType
 
 import psutil
+
+
+def used() -> float:
+    """CPU seconds of this process, exactly, and of those below it in hundredths, now."""
+    total = time.process_time()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
 
 
 class TreeCpu:

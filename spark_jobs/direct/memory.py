@@ -104,8 +104,9 @@ class Memory:
             del self._changed[key]
             held = self._held[key]
             held.as_of = self._batch
-            self._size += 1 + len(held.history) - held.size
-            held.size = 1 + len(held.history)
+            size = 1 + len(held.history)
+            self._size += size - held.size
+            held.size = size
             found.append((held.id, key[0].value, key[1], held.history.dump(), self._batch))
         self._let_go()
         # In order of the rows, which costs the file least.
