@@ -18,7 +18,7 @@ from spark_jobs.history_load import Chunk, Load, append_history, is_written, pla
 from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.medallion_bronze import BRONZE, parser
 from spark_jobs.runtime import say
-from spark_jobs.streaming_silver import late, quarantined
+from spark_jobs.streaming_silver import counted, late, quarantined
 
 SILVER, QUARANTINE, LATE = (
     table(name) for name in ("silver.transactions", "silver.quarantine", "silver.late_transactions")
@@ -45,11 +45,10 @@ def load_silver(spark: SparkSession, settings: Settings, load: Load) -> None:
                 out.count()
                 valid = sound.join(out, ["partition", "offset"], "left_anti")
                 outputs = {SILVER: valid, QUARANTINE: quarantined(parsed), LATE: late(valid)}
-                found = parsed.agg(F.count_if(refused), F.count_if("is_late")).collect()[0]
-                filled = {SILVER: 1, QUARANTINE: found[0], LATE: found[1]}
+                counts = dict(zip(outputs, counted(parsed), strict=True))
                 for spec in missing:
                     # A chunk is noted in each table, also where it has no row.
-                    rows = outputs[spec] if filled[spec] else outputs[spec].limit(0)
+                    rows = outputs[spec] if counts[spec] else outputs[spec].limit(0)
                     append_history(rows, lake, spec, load, chunk.version)
                 out.unpersist()
             finally:

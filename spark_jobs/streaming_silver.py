@@ -63,6 +63,12 @@ def late(valid: DataFrame) -> DataFrame:
     return valid.where("is_late").withColumn("lateness_seconds", seconds)
 
 
+def counted(parsed: DataFrame) -> tuple[int, ...]:
+    """How many transactions are valid, how many are refused, and how many of the valid ones are late."""
+    sound = F.col("errors").isNull()
+    return tuple(parsed.agg(F.count_if(sound), F.count_if(~sound), F.count_if(sound & F.col("is_late"))).collect()[0])
+
+
 def write_transactions(lake_root: str, rebase: Rebase | None = None) -> Callable[[DataFrame, int], None]:
     """The foreachBatch of transactions: silver, quarantine and late rows, each once per batch."""
 
@@ -70,15 +76,11 @@ def write_transactions(lake_root: str, rebase: Rebase | None = None) -> Callable
         batch = Batch("silver.transactions", current_generation(frame), batch_id)
         frame.persist()
         try:
-            counts = frame.agg(
-                F.count_if(F.col("errors").isNull()),
-                F.count_if(F.col("errors").isNotNull()),
-                F.count_if(F.col("errors").isNull() & F.col("is_late")),
-            ).collect()[0]
+            counts = counted(frame)
             valid = frame.where(F.col("errors").isNull())
             outputs = ((TRANSACTIONS, valid), (QUARANTINE, quarantined(frame)), (LATE, late(valid)))
             again = rebase if rebase and touches(rebase, frame) else None
-            _append_filled(outputs, tuple(counts), lake_root, batch, again)
+            _append_filled(outputs, counts, lake_root, batch, again)
         finally:
             frame.unpersist()
 
