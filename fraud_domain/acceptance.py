@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from fraud_domain.cards import find_card_numbers
+from fraud_domain.canonical import read_canonical
+from fraud_domain.cards import holds_card_number
 from fraud_domain.contract import (
     EDGE_ONLY_FIELDS,
     LEAKAGE_FIELDS,
@@ -47,20 +48,17 @@ class Acceptance:
         """The fields of `Transaction`, `event_time` as epoch microseconds and enums as text; None when refused."""
         if not 0 < len(value) <= MAX_MESSAGE_BYTES:
             return None
-        try:
-            document = orjson.loads(value)
-            transaction = Transaction.model_validate_json(value)
-        except (orjson.JSONDecodeError, ValidationError):
+        event = read_canonical(value) or _read_by_contract(value)
+        if event is None:
             return None
-        if any(document[name] is not None for name in document.keys() & _NEVER_SENT):
-            return None
-        event_time = epoch_micros(transaction.event_time)
+        event_time = epoch_micros(event["event_time"])
         too_new = event_time > kafka_timestamp_us + self.future_tolerance_us
-        if too_new or event_time < _OLDEST or (transaction.schema_version or 1) > SCHEMA_VERSION:
+        if too_new or event_time < _OLDEST or (event["schema_version"] or 1) > SCHEMA_VERSION:
             return None
-        if any(find_card_numbers(value.decode())):
+        if holds_card_number(value):
             return None
-        return transaction.__dict__ | {"event_time": event_time}
+        event["event_time"] = event_time
+        return event
 
     def accept_note(self, topic: str, value: bytes, kafka_timestamp_us: int) -> tuple[Origin, dict[str, Any]] | None:
         """A label or account event as `Engine.note` takes it; None when refused."""
@@ -74,10 +72,21 @@ class Acceptance:
         event_time = epoch_micros(getattr(note, known_at))
         if not _OLDEST <= event_time <= kafka_timestamp_us + self.future_tolerance_us:
             return None
-        if any(find_card_numbers(value.decode())):
+        if holds_card_number(value):
             return None
         names = ORIGIN_FIELDS[origin]
         return origin, {name: getattr(note, name, None) for name in names} | {"event_time": event_time}
+
+
+def _read_by_contract(value: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(value)
+        transaction = Transaction.model_validate_json(value)
+    except (orjson.JSONDecodeError, ValidationError):
+        return None
+    if any(document[name] is not None for name in document.keys() & _NEVER_SENT):
+        return None
+    return dict(transaction.__dict__)
 
 
 def epoch_micros(moment: datetime) -> int:

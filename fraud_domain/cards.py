@@ -64,7 +64,17 @@ def tokenise(card_number: str, key: TokenKey) -> tuple[str, str]:
 
 def find_card_numbers(text: str) -> Iterator[str]:
     """Substrings of `text` that look like a card number and pass Luhn."""
-    # Hardly a message has 13 digits in a row, and to see that takes an eighth of the time of the pattern.
-    if _SHORTEST_RUN not in text.encode("utf-8", "replace").translate(_DIGITS_AS_ZEROES):
+    if _SHORTEST_RUN not in digits_as_zeroes(text.encode("utf-8", "replace")):
         return iter(())
     return (match.group() for match in _PAN.finditer(text) if luhn_valid(match.group()))
+
+
+def holds_card_number(message: bytes) -> bool:
+    """Whether `find_card_numbers` finds any in a message, which is UTF-8."""
+    # Hardly a message has 13 digits in a row, and to see that takes an eighth of the time of the pattern.
+    return _SHORTEST_RUN in digits_as_zeroes(message) and any(find_card_numbers(message.decode()))
+
+
+def digits_as_zeroes(message: bytes) -> bytes:
+    """A message with 0 for each digit, so that a run of digits is found as quickly as a word."""
+    return message.translate(_DIGITS_AS_ZEROES)

@@ -1,8 +1,11 @@
-"""Messages that break the contract, and the reason that each must be given."""
+"""Messages that break the contract, the reason that each must be given, and odd ones that may do either."""
 
 import json
+import random
 from datetime import UTC, datetime
 from typing import Any
+
+from fraud_domain.contract import Transaction
 
 ARRIVED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 GOOD: dict[str, Any] = {
@@ -60,3 +63,24 @@ POISON: dict[str, tuple[bytes | None, str, str]] = {
     "too large": (message(merchant_name="x" * 70_000), "TOO_LARGE", ""),
 }
 """By name: the message, the code and the field of its first error."""
+
+ODD_VALUES: tuple[Any, ...] = (
+    None, "", " ", "x", "0", "-1", "1.5", "1e3", "12.34567", " 7", "true", "TRUE", "yes", "NaN", "null", "{}", "[1]",
+    "2026-11-24T11:00:00Z", "2026-11-24 11:00:00+0300", "2026-11-24T11:00-03:00", "2026-11-24T11:00:00",
+    "2026-13-01T00:00:00Z",
+    "2026-11-24T11:00:00.1234567Z", "2026-11-24T11:00:00+03", "1795518000000", "BRL", "BR", "BR\n", "1234", "12345",
+    "x" * 129, "x" * 257, "é", "\u0000", 0, 1, -1, 7, 1795518000000, 12345678901234567890, 0.1, -0.0,
+    1.5, 1e-5, 1e300, 91.0, 180.0, 99999999999999.9999, 123456789012345.0, 3.0, True, False, [], {}, [1], {"a": 1},
+    "APPROVED", "PIX", "POS", "MATCH", "4111111111111111", "CHIP",
+)  # fmt: skip
+
+
+def odd_messages(count: int) -> list[bytes]:
+    """Good messages with one to three fields replaced by something odd; the same ones every time."""
+    rng = random.Random(20261124)
+    names = [*Transaction.model_fields, "card_number", "cvv", "is_fraud", "unknown_field"]
+    made = []
+    for _ in range(count):
+        changes = {rng.choice(names): rng.choice(ODD_VALUES) for _ in range(rng.randrange(1, 4))}
+        made.append(json.dumps(GOOD | changes).encode())
+    return made

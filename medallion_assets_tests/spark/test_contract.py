@@ -1,7 +1,5 @@
 """The contract on the real engine: every row of the poison table is named, every good row is typed exactly."""
 
-import json
-import random
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +10,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from fraud_domain.acceptance import Acceptance, epoch_micros
 from fraud_domain.contract import Transaction
 from fraud_domain.tables import table
-from medallion_assets_tests.poison import ARRIVED, GOOD, POISON, SOME_CARD, message
+from medallion_assets_tests.poison import ARRIVED, POISON, SOME_CARD, message, odd_messages
 from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.masking import has_card_number, mask_card_numbers
 from spark_jobs.schemas import table_schema
@@ -87,28 +85,6 @@ def test_masking_changes_nothing_but_the_card_number(spark: SparkSession) -> Non
     rows = bronze(spark, message(card_number=SOME_CARD), kept).orderBy("offset").collect()
     assert bytes(rows[0].value) == message(card_number="************1111")
     assert (bytes(rows[1].value), rows[1].card_masked) == (kept, False)
-
-
-ODD_VALUES: tuple[Any, ...] = (
-    None, "", " ", "x", "0", "-1", "1.5", "1e3", "12.34567", " 7", "true", "TRUE", "yes", "NaN", "null", "{}", "[1]",
-    "2026-11-24T11:00:00Z", "2026-11-24 11:00:00+0300", "2026-11-24T11:00-03:00", "2026-11-24T11:00:00",
-    "2026-13-01T00:00:00Z",
-    "2026-11-24T11:00:00.1234567Z", "2026-11-24T11:00:00+03", "1795518000000", "BRL", "BR", "BR\n", "1234", "12345",
-    "x" * 129, "x" * 257, "é", "\u0000", 0, 1, -1, 7, 1795518000000, 12345678901234567890, 0.1, -0.0,
-    1.5, 1e-5, 1e300, 91.0, 180.0, 99999999999999.9999, 123456789012345.0, 3.0, True, False, [], {}, [1], {"a": 1},
-    "APPROVED", "PIX", "POS", "MATCH", "4111111111111111", "CHIP",
-)  # fmt: skip
-
-
-def odd_messages(count: int) -> list[bytes]:
-    """Good messages with one to three fields replaced by something odd; the same ones every time."""
-    rng = random.Random(20261124)
-    names = [*Transaction.model_fields, "card_number", "cvv", "is_fraud", "unknown_field"]
-    made = []
-    for _ in range(count):
-        changes = {rng.choice(names): rng.choice(ODD_VALUES) for _ in range(rng.randrange(1, 4))}
-        made.append(json.dumps(GOOD | changes).encode())
-    return made
 
 
 def test_the_lanes_give_the_same_answer(spark: SparkSession) -> None:

@@ -10,7 +10,7 @@ import orjson
 from pydantic import ValidationError
 
 from fraud_domain.acceptance import Acceptance
-from fraud_domain.cards import TokenKey, find_card_numbers, tokenise
+from fraud_domain.cards import TokenKey, find_card_numbers, holds_card_number, tokenise
 from fraud_domain.contract import (
     MAX_MESSAGE_BYTES,
     OLDEST_EVENT,
@@ -129,7 +129,7 @@ def explain(line: int, message: dict[str, str], value: bytes) -> Refusal:
     for name, text in message.items():
         if any(find_card_numbers(text)):
             return Refusal(line, "CARD_NUMBER", name, "(withheld)")
-    if any(find_card_numbers(value.decode())):
+    if holds_card_number(value):
         return Refusal(line, "CARD_NUMBER", "", "(withheld)")
     return Refusal(line, "UNSUPPORTED_VERSION", "schema_version", message.get("schema_version", ""))
 

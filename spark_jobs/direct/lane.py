@@ -223,7 +223,8 @@ class DirectLane:
     def _batch(self, messages: list[Message]) -> None:
         started = time.monotonic()
         self.memory.begin(self.store.batch_id + 1)
-        judged = [each for each in self.judge.judge(messages) if not self.covered.covers(each)]
+        with self.store.reading():
+            judged = [each for each in self.judge.judge(messages) if not self.covered.covers(each)]
         reached(Failpoint.BEFORE_HISTORIES)
         self.store.commit(messages, self.memory.due(len(messages)), judged)
         reached(Failpoint.AFTER_HISTORIES)

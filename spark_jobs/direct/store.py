@@ -159,6 +159,15 @@ class Store:
         found = self._connection.execute("SELECT topic, partition, next FROM position")
         return {(topic, partition): following for topic, partition, following in found}
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """One view of the file for all that is found in it, which takes half the time of a view for each."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
     def find(self, kind: str, name: str) -> Kept | None:
         """A subject's history."""
         query = "SELECT id, history, as_of FROM subject WHERE kind = ? AND name = ?"
