@@ -5,12 +5,14 @@ from typing import Any
 
 import psycopg
 
+from spark_jobs.plain_error import PlainError
+
 LOOK_EVERY_SECONDS = 1.0
 """Batches that follow sooner do not ask the database again."""
 LOOK_PATIENCE_SECONDS = 2.0
 
 
-class NoRuleSetError(RuntimeError):
+class NoRuleSetError(PlainError):
     """The database holds no rule set to judge by."""
 
 

@@ -8,6 +8,7 @@ import psycopg
 
 from fraud_domain.settings import Settings
 from fraud_domain.streams import StreamSpec
+from spark_jobs.plain_error import PlainError
 
 _FIND = """
 SELECT rebase_id, plan FROM fraud.checkpoint_rebases
@@ -15,7 +16,7 @@ WHERE stream = %s AND query = %s AND (generation = %s OR generation IS NULL) ORD
 """
 
 
-class LostCheckpointError(RuntimeError):
+class LostCheckpointError(PlainError):
     """A table has rows but the query that fills it has no checkpoint: starting would write them all again."""
 
 

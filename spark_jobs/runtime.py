@@ -24,6 +24,7 @@ from fraud_domain.log_lines import log_line
 from fraud_domain.settings import MissingSecretError, Settings
 from spark_jobs.heartbeat import Heartbeat
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
+from spark_jobs.plain_error import PlainError
 from spark_jobs.progress import Progress, with_rows_after
 
 EXIT_FAILED, EXIT_HELD = 1, 75
@@ -136,8 +137,18 @@ class _Application:
         try:
             with self.engine(self.heartbeat.application) as launch:
                 return self._run(launch, on_started)
+        except Exception as error:
+            if not self._stopped_while_starting():
+                raise
+            # Whatever the signal ended of what was just starting.
+            say(f"stopped while starting ({type(error).__name__})")
+            self._beat("stopped")
+            return 0
         finally:
             started.set()
+
+    def _stopped_while_starting(self) -> bool:
+        return self.stop.is_set() and len(self._queries) < len(self.streams)
 
     def _beat_while_starting(self, started: threading.Event) -> None:
         """A slow start is not a dead one; one that takes longer than this is."""
@@ -159,20 +170,25 @@ class _Application:
             failure = str(fenced)
         except EngineGoneError as gone:
             failure = str(gone)
+        except PlainError as plain:
+            failure = f"{type(plain).__name__}: {plain}"
         except Exception as error:
-            failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            if not self._stopped_while_starting():
+                failure = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
             raise
         finally:
             on_started()
             self._stop_queries()
-            state = "failed" if failure else "stopped"
-            for stream in self.streams:
-                # A database that is away must not hide why the streams ended.
-                with contextlib.suppress(psycopg.OperationalError):
-                    self.heartbeat.beat(stream, state, detail=failure)
+            self._beat("failed" if failure else "stopped", failure)
         if failure:
             say(failure)
         return EXIT_FAILED if failure else 0
+
+    def _beat(self, state: str, detail: str = "") -> None:
+        """A last word; a database that is away must not hide why the streams ended."""
+        for stream in self.streams:
+            with contextlib.suppress(psycopg.OperationalError):
+                self.heartbeat.beat(stream, state, detail=detail)
 
     def _watch(self) -> str:
         """Beat until stopped; returns why the application failed, or nothing."""

@@ -1,7 +1,7 @@
 """What is told of a judged batch: alerts into the database, then decisions back to Kafka."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -12,8 +12,7 @@ from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.micro_batch import Batch
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A decision to be told, as JSON."""
 
     customer_id: str

@@ -35,7 +35,8 @@ class Reason:
         return {name: _json(getattr(self, name)) for name in self.__slots__}
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as one is made for each subject of each payment: to be frozen takes five times as long.
+@dataclass(slots=True)
 class Decision:
     """The outcome for one transaction: `score` 0-100, `level` none|low|medium|high|critical.
 

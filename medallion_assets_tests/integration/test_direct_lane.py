@@ -152,6 +152,18 @@ def test_a_lost_or_foreign_state_is_refused(lane: Lane) -> None:
         (lane.folder / "metadata").write_text("{}", encoding="utf-8")
         with pytest.raises(StoreError, match="a checkpoint of Spark's"):
             direct_to_postgres.start(lane.settings, take_lease(lane.settings, "alerts"))
+        environment = stack_environment(lane.settings)
+        ended = subprocess.run(
+            [sys.executable, str(SCRIPT)],
+            env=environment,
+            cwd=PROJECT_ROOT,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 1
+        assert "run `medallion checkpoint rebase alerts.decide`" in ended.stderr
+        assert "Traceback" not in ended.stderr
         (lane.folder / "metadata").unlink()
         (lane.folder / DIRECT_STATE).write_bytes(os.urandom(8192))
         with pytest.raises(StoreError, match=r"is damaged.*lost-checkpoint\.md"):

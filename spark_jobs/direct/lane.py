@@ -24,6 +24,7 @@ from spark_jobs.direct.source import Source
 from spark_jobs.direct.store import Store
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.micro_batch import Batch
+from spark_jobs.plain_error import PlainError
 from spark_jobs.progress import Progress
 from spark_jobs.published_rules import (
     LOOK_EVERY_SECONDS,
@@ -207,7 +208,8 @@ class DirectLane:
                     self._rest()
             self._rest(for_good=True)
         except Exception as error:
-            say(traceback.format_exc())
+            if not isinstance(error, PlainError):
+                say(traceback.format_exc())
             self._failure = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
         finally:
             self.held.close()

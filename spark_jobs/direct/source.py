@@ -9,6 +9,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from spark_jobs.direct.message import Message
 from spark_jobs.direct.store import Positions
+from spark_jobs.plain_error import PlainError
 
 _ANSWER_SECONDS = 30.0
 _LOOK_FOR_PARTITIONS_SECONDS = 30.0
@@ -27,11 +28,11 @@ _LOST = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _PASSES = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
 
 
-class DataLossError(RuntimeError):
+class DataLossError(PlainError):
     """Kafka does not have what comes next any more."""
 
 
-class TopicMissingError(RuntimeError):
+class TopicMissingError(PlainError):
     """A topic that the lane reads is not there."""
 
 

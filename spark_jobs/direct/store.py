@@ -20,6 +20,7 @@ from typing import Any
 from fraud_domain.streams import DIRECT_STATE
 from spark_jobs.direct.message import Message
 from spark_jobs.lease import FencedError
+from spark_jobs.plain_error import PlainError
 from spark_jobs.telling import Judged
 
 FORMAT = 2
@@ -65,7 +66,7 @@ Positions = Mapping[tuple[str, int], int]
 """The next offset to read, by topic and partition."""
 
 
-class StoreError(RuntimeError):
+class StoreError(PlainError):
     """The file cannot serve; the message says what to do."""
 
 
