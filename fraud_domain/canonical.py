@@ -1,7 +1,7 @@
 """Transactions as most producers send them, read without asking the contract field by field.
 
 Canonical is a message whose values have the JSON types that the contract names, without fields that it does not know
-and without texts that could be taken for something else. Reading one takes a third of the time that the contract's
+and without texts that could be taken for something else. Reading one takes half the time that the contract's
 model takes; every other message, good or bad, is left to the model. Tests hold the two to the same values.
 """
 

@@ -142,6 +142,7 @@ class _Application:
                 raise
             # Whatever the signal ended of what was just starting.
             say(f"stopped while starting ({type(error).__name__})")
+            on_started()
             self._beat("stopped")
             return 0
         finally:
