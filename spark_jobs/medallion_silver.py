@@ -5,13 +5,14 @@ spark-submit spark_jobs/medallion_silver.py --source DIR --load NAME
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import table
+from fraud_domain.tables import TableSpec, table
 from spark_jobs.batch import main
 from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.history_load import Chunk, Load, append_history, is_written, plan, source_files
@@ -30,30 +31,37 @@ def load_silver(spark: SparkSession, settings: Settings, load: Load) -> None:
     lake = settings.lake_root
     for spec in (SILVER, QUARANTINE, LATE):
         ensure_table(spark, lake, spec)
-    limits = TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
     for chunk in load.chunks:
         missing = [s for s in (SILVER, QUARANTINE, LATE) if not is_written(spark, lake, s, load, chunk.version)]
         if missing:
-            raw = load.of(read_table(spark, lake, BRONZE), chunk)
-            # Only quarantine keeps the message: what is good is not held in memory twice.
-            refused = F.col("errors").isNotNull()
-            parsed = parse_transactions(raw, limits).withColumn("value", F.when(refused, F.col("value"))).persist()
-            try:
-                sound, known = parsed.where(~refused), read_table(spark, lake, SILVER)
-                out = left_out(sound, known, load, chunk).persist()
-                # Read before the write begins: a write that reads its own table fails when a stream appends meanwhile.
-                out.count()
-                valid = sound.join(out, ["partition", "offset"], "left_anti")
-                outputs = {SILVER: valid, QUARANTINE: quarantined(parsed), LATE: late(valid)}
-                counts = dict(zip(outputs, counted(parsed), strict=True))
-                for spec in missing:
-                    # A chunk is noted in each table, also where it has no row.
-                    rows = outputs[spec] if counts[spec] else outputs[spec].limit(0)
-                    append_history(rows, lake, spec, load, chunk.version)
-                out.unpersist()
-            finally:
-                parsed.unpersist()
+            _load_chunk(spark, settings, load, chunk, missing)
         say(f"silver: chunk {chunk.version} of {len(load.chunks)}")
+
+
+def _load_chunk(
+    spark: SparkSession, settings: Settings, load: Load, chunk: Chunk, missing: Sequence[TableSpec]
+) -> None:
+    """Write a chunk to the tables that lack it."""
+    lake, limits = settings.lake_root, TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
+    raw = load.of(read_table(spark, lake, BRONZE), chunk)
+    # Only quarantine keeps the message: what is good is not held in memory twice.
+    refused = F.col("errors").isNotNull()
+    parsed = parse_transactions(raw, limits).withColumn("value", F.when(refused, F.col("value"))).persist()
+    try:
+        sound = parsed.where(~refused)
+        out = left_out(sound, read_table(spark, lake, SILVER), load, chunk).persist()
+        # Read before the write begins: a write that reads its own table fails when a stream appends meanwhile.
+        out.count()
+        valid = sound.join(out, ["partition", "offset"], "left_anti")
+        outputs = {SILVER: valid, QUARANTINE: quarantined(parsed), LATE: late(valid)}
+        counts = dict(zip(outputs, counted(parsed), strict=True))
+        for spec in missing:
+            # A chunk is noted in each table, also where it has no row.
+            rows = outputs[spec] if counts[spec] else outputs[spec].limit(0)
+            append_history(rows, lake, spec, load, chunk.version)
+        out.unpersist()
+    finally:
+        parsed.unpersist()
 
 
 def left_out(valid: DataFrame, silver: DataFrame, load: Load, chunk: Chunk) -> DataFrame:

@@ -90,7 +90,7 @@ def test_a_driver_that_dies_goes_on_as_if_it_had_not(
 def test_what_one_batch_stores_keeps_up_with_what_it_changes(store: Store) -> None:
     engine = Engine(load_catalogue(PROJECT_ROOT / "rules"), RuleSettings(), Subject.CUSTOMER)
     now = [0.0]
-    memory = Memory(store, keep_after=5, clock=lambda: now[0])
+    memory = Memory(store, most=5_000, keep_after=5, clock=lambda: now[0])
     memory.begin(0)
     for number in range(1_000):
         memory.of(engine, f"c-{number}")
@@ -107,7 +107,7 @@ def test_what_one_batch_stores_keeps_up_with_what_it_changes(store: Store) -> No
 def test_a_history_that_has_a_batch_is_left_alone_when_it_is_judged_again(store: Store) -> None:
     engine = Engine(load_catalogue(PROJECT_ROOT / "rules"), RuleSettings(), Subject.CUSTOMER)
     store.keep(Due([(store.new_id(), "customer", "c-1", engine.new_history().dump(), 5)]))
-    memory = Memory(store)
+    memory = Memory(store, most=5_000)
     memory.begin(5, again=True)
     assert memory.of(engine, "c-1") is None
     assert memory.of(engine, "c-2") is not None

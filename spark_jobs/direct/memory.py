@@ -14,7 +14,6 @@ from spark_jobs.direct.store import Due, Store
 
 EVENT_BYTES = 700
 """Of an event in memory, and of a history beside its events (`test_direct_memory.py` measures it)."""
-MOST = 1_000_000
 KEEP_AFTER_SECONDS = 10.0
 """The messages of this time are judged once more when a driver was killed: two seconds of work at a thousand a second.
 """
@@ -39,7 +38,7 @@ class Memory:
     def __init__(
         self,
         store: Store,
-        most: int = MOST,
+        most: int,
         keep_after: float = KEEP_AFTER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
