@@ -36,7 +36,7 @@ from medallion_services.generator.world import World
 from medallion_services.rule_sets import read_rule_set
 from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.direct.judge import Judge
-from spark_jobs.direct.memory import EVENT_BYTES, Memory
+from spark_jobs.direct.memory import Memory, events_in
 from spark_jobs.direct.message import Message
 from spark_jobs.direct.store import Due, Store
 from spark_jobs.judging import Limits
@@ -149,7 +149,7 @@ def messages() -> Iterator[Message]:
 
 
 def _payments(store: Store, rules: RuleSet, limits: Limits) -> Step:
-    memory = Memory(store, Settings().streams.direct_memory_mb * 1_000_000 // EVENT_BYTES)
+    memory = Memory(store, events_in(Settings().streams.direct_memory_mb))
     judge = Judge(memory, rules, limits)
     # Made before: the generator is no part of what is measured.
     ready = iter(list(islice(messages(), MESSAGES_AT_ONCE * BLOCK * (SETTLE + BLOCKS))))

@@ -21,7 +21,7 @@ _TYPES: dict[str, Any] = {
     "double": float,
     "integer": int,
     "boolean": bool,
-    # These two are read from their text, by the contract's own patterns.
+    # These two are read from their text, by patterns.
     "decimal": str | int | float,
     "timestamp": str,
 }

@@ -17,6 +17,7 @@ Python read this alike."""
 
 _PAN = re.compile(PAN_PATTERN)
 _DIGITS_AS_ZEROES, _SHORTEST_RUN = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 13
+"""Hardly a message has 13 digits in a row, and to see that takes an eighth of the time of the pattern."""
 _SEPARATORS = re.compile(r"[ -]")
 
 
@@ -71,7 +72,6 @@ def find_card_numbers(text: str) -> Iterator[str]:
 
 def holds_card_number(message: bytes) -> bool:
     """Whether `find_card_numbers` finds any in a message, which is UTF-8."""
-    # Hardly a message has 13 digits in a row, and to see that takes an eighth of the time of the pattern.
     return _SHORTEST_RUN in digits_as_zeroes(message) and any(find_card_numbers(message.decode()))
 
 

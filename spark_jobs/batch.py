@@ -13,11 +13,12 @@ from pyspark.sql import SparkSession
 
 from fraud_domain.rules import RuleError, load_texts, read_texts
 from fraud_domain.settings import MissingSecretError, Settings
-from spark_jobs.published_rules import NoRuleSetError, RuleSet, require_newest, texts_of
+from spark_jobs.plain_error import PlainError
+from spark_jobs.published_rules import RuleSet, require_newest, texts_of
 from spark_jobs.runtime import EXIT_FAILED, say
 
 Job = Callable[[SparkSession, Settings, argparse.Namespace], None]
-_USER_ERRORS = (NoRuleSetError, RuleError, MissingSecretError, FileNotFoundError, psycopg.OperationalError)
+_USER_ERRORS = (PlainError, RuleError, MissingSecretError, FileNotFoundError, psycopg.OperationalError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from spark_jobs.alert_sink import AlertSink, open_sink
 from spark_jobs.decision_log import DecisionLog
 from spark_jobs.direct.judge import Judge, judge_again
 from spark_jobs.direct.lane import QUERY, Covered, DirectLane, Rules
-from spark_jobs.direct.memory import EVENT_BYTES, Memory
+from spark_jobs.direct.memory import Memory, events_in
 from spark_jobs.direct.seeding import seed
 from spark_jobs.direct.source import Source
 from spark_jobs.direct.store import Store, StoreError
@@ -62,7 +62,7 @@ def start(settings: Settings, epoch: int) -> DirectLane:
 
 def _lane(settings: Settings, store: Store, sink: AlertSink) -> DirectLane:
     covered = _covered(settings, sink, store)
-    memory = Memory(store, settings.streams.direct_memory_mb * 1_000_000 // EVENT_BYTES)
+    memory = Memory(store, events_in(settings.streams.direct_memory_mb))
     rules = Rules(sink.pool, store, memory)
     judge = Judge(memory, rules.open(), Limits.of(settings))
     if not store.begun:

@@ -24,7 +24,7 @@ from fraud_domain.log_lines import log_line
 from fraud_domain.settings import MissingSecretError, Settings
 from spark_jobs.heartbeat import Heartbeat
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
-from spark_jobs.plain_error import PlainError
+from spark_jobs.plain_error import PlainError, reason_of
 from spark_jobs.progress import Progress, with_rows_after
 
 EXIT_FAILED, EXIT_HELD = 1, 75
@@ -172,10 +172,9 @@ class _Application:
         except EngineGoneError as gone:
             failure = str(gone)
         except PlainError as plain:
-            failure = f"{type(plain).__name__}: {plain}"
+            failure = reason_of(plain)
         except Exception as error:
-            if not self._stopped_while_starting():
-                failure = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
+            failure = "" if self._stopped_while_starting() else reason_of(error)
             raise
         finally:
             on_started()

@@ -24,7 +24,7 @@ from spark_jobs.direct.source import Source
 from spark_jobs.direct.store import Store
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.micro_batch import Batch
-from spark_jobs.plain_error import PlainError
+from spark_jobs.plain_error import PlainError, reason_of
 from spark_jobs.progress import Progress
 from spark_jobs.published_rules import (
     LOOK_EVERY_SECONDS,
@@ -210,7 +210,7 @@ class DirectLane:
         except Exception as error:
             if not isinstance(error, PlainError):
                 say(traceback.format_exc())
-            self._failure = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
+            self._failure = reason_of(error)
         finally:
             self.held.close()
 

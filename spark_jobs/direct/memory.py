@@ -22,6 +22,11 @@ _AT_ONCE = 500
 _CHANGED_BY_MESSAGE = len(Subject)
 
 
+def events_in(megabytes: int) -> int:
+    """How many events fit: the `most` of a `Memory`."""
+    return megabytes * 1_000_000 // EVENT_BYTES
+
+
 @dataclass(slots=True)
 class _Held:
     id: int
