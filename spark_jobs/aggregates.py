@@ -25,6 +25,12 @@ _DIMENSIONS = {
     "state": "billing_state",
 }
 
+AGGREGATED = (
+    *("event_time", "status", "amount", "currency", "is_late", "customer_id", "merchant_id"),
+    *(column for column in _DIMENSIONS.values() if column != "all"),
+)
+"""What of a transaction metrics and profiles are made of."""
+
 
 def _is_purchase() -> Column:
     return (F.col("amount") > 0) & (F.col("status") == "APPROVED")

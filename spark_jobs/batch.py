@@ -55,12 +55,7 @@ def report(**figures: int | float | str) -> None:
 
 
 def _run(name: str, job: Job, chosen: argparse.Namespace) -> int:
-    # What is held at hand is read once or twice: looking for the best compression took as long as reading it.
-    spark = (
-        SparkSession.builder.appName(f"medallion-{name}")
-        .config("spark.sql.inMemoryColumnarStorage.compressed", "false")
-        .getOrCreate()
-    )
+    spark = SparkSession.builder.appName(f"medallion-{name}").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     try:
         job(spark, Settings(), chosen)

@@ -19,7 +19,7 @@ from spark_jobs.history_load import Chunk, Load, append_history, is_written, pla
 from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.medallion_bronze import BRONZE, parser
 from spark_jobs.runtime import say
-from spark_jobs.streaming_silver import counted, late, quarantined
+from spark_jobs.streaming_silver import counted, late, quarantined, without_sound_messages
 
 SILVER, QUARANTINE, LATE = (
     table(name) for name in ("silver.transactions", "silver.quarantine", "silver.late_transactions")
@@ -44,11 +44,9 @@ def _load_chunk(
     """Write a chunk to the tables that lack it."""
     lake, limits = settings.lake_root, TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
     raw = load.of(read_table(spark, lake, BRONZE), chunk)
-    # Only quarantine keeps the message: what is good is not held in memory twice.
-    refused = F.col("errors").isNotNull()
-    parsed = parse_transactions(raw, limits).withColumn("value", F.when(refused, F.col("value"))).persist()
+    parsed = without_sound_messages(parse_transactions(raw, limits)).persist()
     try:
-        sound = parsed.where(~refused)
+        sound = parsed.where(F.col("errors").isNull())
         out = left_out(sound, read_table(spark, lake, SILVER), load, chunk).persist()
         # Read before the write begins: a write that reads its own table fails when a stream appends meanwhile.
         out.count()

@@ -15,11 +15,13 @@ from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import DECISION_COLUMNS, TableSpec, location, table
 from spark_jobs.aggregates import (
+    AGGREGATED,
     CUSTOMERS,
     MERCHANTS,
     METRICS,
     METRICS_RULE,
     PROFILE_RULE,
+    hours_of,
     profiles,
     rule_metrics,
     window_metrics,
@@ -55,22 +57,22 @@ def write_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = Batch("gold.metrics", current_generation(frame), batch_id)
-        outputs = [(spec, METRICS_RULE, window_metrics(frame, span)) for span, spec in METRICS.items()]
-        outputs += [(spec, PROFILE_RULE, profiles(frame, spec)) for spec in (CUSTOMERS, MERCHANTS)]
         frame.persist()
+        minutes = window_metrics(frame, "minute").persist()
+        windows = {"minute": minutes, "hour": hours_of(minutes).persist()}
         try:
-            for spec, rule, updates in outputs:
-                updates.persist()
-                merge_additive(updates, settings.lake_root, spec, rule, batch)
+            for span, updates in windows.items():
+                merge_additive(updates, settings.lake_root, METRICS[span], METRICS_RULE, batch)
+            for spec in (CUSTOMERS, MERCHANTS):
+                merge_additive(profiles(frame, spec), settings.lake_root, spec, PROFILE_RULE, batch)
             marts = [
                 (METRIC_MARTS[span], METRICS_RULE, _tuples(updates, METRIC_MARTS[span]))
-                for span, (_, _, updates) in zip(METRICS, outputs, strict=False)
+                for span, updates in windows.items()
             ]
             add_to_marts(database, batch, marts)
         finally:
-            for _, _, updates in outputs:
-                updates.unpersist()
-            frame.unpersist()
+            for held in (*windows.values(), frame):
+                held.unpersist()
 
     return write
 
@@ -129,6 +131,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     )
     writers = {
         "metrics": delta_stream(spark, settings, table("silver.transactions"))
+        .select(*AGGREGATED)
         .writeStream.outputMode("append")
         .foreachBatch(write_metrics(settings)),
         "decisions": decisions.writeStream.outputMode("append").foreachBatch(

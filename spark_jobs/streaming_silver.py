@@ -31,6 +31,11 @@ ACCOUNT_EVENTS = table("silver.account_events")
 QUARANTINE, LATE = table("silver.quarantine"), table("silver.late_transactions")
 
 
+def without_sound_messages(parsed: DataFrame) -> DataFrame:
+    """Rows with their message only where it has errors: quarantine keeps it, nobody else reads it again."""
+    return parsed.withColumn("value", F.when(F.col("errors").isNotNull(), F.col("value")))
+
+
 def deduplicated(parsed: DataFrame, key: tuple[str, ...], within: str) -> DataFrame:
     """Each key once within the horizon; rows with errors have no trusted key and all pass.
 
@@ -140,7 +145,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
             raw = raw.where(~F.startswith("topic", F.lit(HISTORY_PREFIX)))
         lake = settings.lake_root
         write = write_transactions(lake, rebase) if spec is TRANSACTIONS else write_notes(spec, lake, rebase)
-        rows = deduplicated(parse(raw, limits), spec.key, settings.streams.deduplicate_within)
+        rows = deduplicated(without_sound_messages(parse(raw, limits)), spec.key, settings.streams.deduplicate_within)
         writer = (
             rows.writeStream.queryName(f"silver.{name}")
             .outputMode("append")

@@ -130,9 +130,12 @@ def spark_defaults(settings: Settings, jars: tuple[Path, ...]) -> dict[str, str]
         # A dozen queries have more generated classes than the default cache of 100 holds: each batch compiled them
         # anew, and the JIT began again with each.
         "spark.sql.codegen.cache.maxEntries": "4000",
+        # What is held at hand is read two or three times: looking for the best compression of each column took longer.
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
         # The alert lane's Python asks the JVM for every key's history: 15 % less CPU than over TCP, and one port less.
         "spark.python.unix.domain.socket.enabled": "true",
-        "spark.databricks.delta.snapshotPartitions": "2",
+        # Each append puts the state of its table together, and each part of it makes its code anew.
+        "spark.databricks.delta.snapshotPartitions": "1",
         # A second file for each commit, which nobody here reads, and which clean-up by delta-rs would leave behind.
         "spark.databricks.delta.writeChecksumFile.enabled": "false",
         "spark.ui.port": str(settings.spark.ui_port),
