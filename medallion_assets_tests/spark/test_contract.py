@@ -14,6 +14,7 @@ from medallion_assets_tests.poison import ARRIVED, POISON, SOME_CARD, message, o
 from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.masking import has_card_number, mask_card_numbers
 from spark_jobs.schemas import table_schema
+from spark_jobs.streaming_silver import quarantined, without_sound_messages
 
 LIMITS = TimeLimits("10 minutes", "5 minutes")
 
@@ -110,3 +111,13 @@ def test_the_lanes_give_the_same_answer(spark: SparkSession) -> None:
 def test_spark_and_pydantic_accept_the_same_fields(spark: SparkSession) -> None:
     names = set(parse_transactions(bronze(spark, message()), LIMITS).columns)
     assert set(Transaction.model_fields) <= names
+
+
+def test_only_a_refused_message_is_carried_on(spark: SparkSession) -> None:
+    refused = message(amount="much")
+    rows = without_sound_messages(parse_transactions(bronze(spark, message(), refused), LIMITS)).orderBy("offset")
+    good, bad = rows.collect()
+    assert (good.value, good.errors, good.amount) == (None, None, Decimal("812.4000"))
+    assert bytes(bad.value) == refused
+    (kept,) = quarantined(rows).collect()
+    assert (bytes(kept.value), kept.reason_code) == (refused, "BAD_AMOUNT")
