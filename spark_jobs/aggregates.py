@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from fraud_domain.tables import MONEY, TOTAL, TableSpec, table
-from spark_jobs.additive_merge import Additive
+from spark_jobs.lake import Additive
 
 METRICS = {"minute": table("gold.transaction_metrics_minute"), "hour": table("gold.transaction_metrics_hour")}
 CUSTOMERS, MERCHANTS = table("gold.customer_profiles"), table("gold.merchant_profiles")

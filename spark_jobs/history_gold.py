@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, table
-from spark_jobs.additive_merge import Additive, merge_additive
 from spark_jobs.aggregates import (
     CUSTOMERS,
     MERCHANTS,
@@ -27,7 +26,7 @@ from spark_jobs.aggregates import (
 from spark_jobs.batch import Days
 from spark_jobs.history_load import Load, append_history, is_written
 from spark_jobs.judging import LOOK_BACK_DAYS
-from spark_jobs.lake import ensure_table, read_table
+from spark_jobs.lake import Additive, ensure_table, merge_additive, read_table
 from spark_jobs.medallion_gold import decide_all
 from spark_jobs.micro_batch import Batch
 from spark_jobs.published_rules import RuleSet

@@ -14,7 +14,6 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import DECISION_COLUMNS, TableSpec, location, table
-from spark_jobs.additive_merge import merge_additive
 from spark_jobs.aggregates import (
     AGGREGATED,
     CUSTOMERS,
@@ -28,7 +27,7 @@ from spark_jobs.aggregates import (
     window_metrics,
 )
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import append_once, current_generation, ensure_table
+from spark_jobs.lake import append_once, current_generation, ensure_table, merge_additive
 from spark_jobs.marts import add_to_marts, replace_in_mart
 from spark_jobs.micro_batch import Batch
 from spark_jobs.rebase import Rebase, begun
@@ -61,19 +60,18 @@ def write_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
         frame.persist()
         minutes = window_metrics(frame, "minute").persist()
         windows = {"minute": minutes, "hour": hours_of(minutes).persist()}
-        usual = {spec: profiles(frame, spec).persist() for spec in (CUSTOMERS, MERCHANTS)}
         try:
             for span, updates in windows.items():
                 merge_additive(updates, settings.lake_root, METRICS[span], METRICS_RULE, batch)
-            for spec, updates in usual.items():
-                merge_additive(updates, settings.lake_root, spec, PROFILE_RULE, batch)
+            for spec in (CUSTOMERS, MERCHANTS):
+                merge_additive(profiles(frame, spec), settings.lake_root, spec, PROFILE_RULE, batch)
             marts = [
                 (METRIC_MARTS[span], METRICS_RULE, _tuples(updates, METRIC_MARTS[span]))
                 for span, updates in windows.items()
             ]
             add_to_marts(database, batch, marts)
         finally:
-            for held in (*usual.values(), *windows.values(), frame):
+            for held in (*windows.values(), frame):
                 held.unpersist()
 
     return write
