@@ -8,6 +8,8 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psutil
@@ -77,16 +79,12 @@ def _measure(spark: SparkSession, settings: Settings, scenario: Scenario) -> Res
         while sum(p.numInputRows for p in query.recentProgress) < sent:
             time.sleep(0.2)
         result.backlog_rows_per_second = sent / (time.monotonic() - started)
-        done = threading.Event()
-        feeder = threading.Thread(target=feed, args=(sink, world, scenario.rate, done))
-        feeder.start()
         try:
-            time.sleep(scenario.warm_up)
-            _watch(query, result, scenario.seconds)
-            since = time.time() - scenario.seconds
+            with flowing(sink, world, scenario.rate):
+                time.sleep(scenario.warm_up)
+                _watch(query, result, scenario.seconds)
+                since = time.time() - scenario.seconds
         finally:
-            done.set()
-            feeder.join()
             query.stop()
             others.stop()
     with psycopg.connect(**settings.postgres_parameters("fraud_reader")) as connection:
@@ -129,7 +127,20 @@ def send_days(
     return sent
 
 
-def feed(sink: KafkaSink, world: World, rate: float, done: threading.Event) -> None:
+@contextmanager
+def flowing(sink: KafkaSink, world: World, rate: float) -> Iterator[None]:
+    """Live traffic for the length of the block."""
+    done = threading.Event()
+    feeder = threading.Thread(target=_feed, args=(sink, world, rate, done))
+    feeder.start()
+    try:
+        yield
+    finally:
+        done.set()
+        feeder.join()
+
+
+def _feed(sink: KafkaSink, world: World, rate: float, done: threading.Event) -> None:
     """Live traffic at its intended times until told to stop."""
     live = Timeline(world, Plan(rate, SEED + 1, fraud_share=0.05, run_id="live"))
     start = time.time()

@@ -36,19 +36,20 @@ def one_round(spark: SparkSession, checkpoint: Path) -> dict[str, Any]:
     writer = rows.writeStream.foreachBatch(nothing).option("checkpointLocation", str(checkpoint))
     query = writer.trigger(processingTime="0 seconds").start()
     seen: dict[int, dict[str, int]] = {}
-    before: tuple[int, float] | None = None
-    while len(seen) < BATCHES:
-        for progress in query.recentProgress:
-            seen[progress.batchId] = dict(progress.durationMs)
-        if before is None and len(seen) >= WARM_UP:
-            before = len(seen), used_cpu()[0]
-        time.sleep(0.2)
-    used = used_cpu()[0]
+
+    def used_after(batches: int) -> float:
+        while len(seen) < batches:
+            time.sleep(0.2)
+            seen.update({progress.batchId: dict(progress.durationMs) for progress in query.recentProgress})
+        return used_cpu()[0]
+
+    before = used_after(WARM_UP)
+    first = len(seen)
+    used = used_after(BATCHES) - before
     query.stop()
-    first, cpu = before or (0, used)
     warm = [durations for batch, durations in seen.items() if batch >= WARM_UP]
     parts = {f"{part}_ms": statistics.median(each.get(part, 0) for each in warm) for part in _PARTS}
-    return parts | {"cpu_ms": round((used - cpu) * 1000 / (len(seen) - first), 1)}
+    return parts | {"cpu_ms": round(used * 1000 / (len(seen) - first), 1)}
 
 
 def main() -> int:
@@ -58,10 +59,10 @@ def main() -> int:
         spark_environment(settings)
         spark = SparkSession.builder.appName("empty batch").getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
-        ours = spark.conf.get(_MANAGER)
+        ours = str(spark.conf.get(_MANAGER))
         load = os.getloadavg()[0]
         for number, arm in enumerate(("ours", "default", "default", "ours")):
-            if arm == "ours" and ours is not None:
+            if arm == "ours":
                 spark.conf.set(_MANAGER, ours)
             else:
                 spark.conf.unset(_MANAGER)

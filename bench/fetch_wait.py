@@ -7,13 +7,12 @@ order A B B A A B, and writes the median times of each round to `bench/results/f
 import os
 import statistics
 import sys
-import threading
 import time
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from bench.alert_lane import SEED, epoch, feed, send_past, used_cpu, world_of
+from bench.alert_lane import SEED, epoch, flowing, send_past, used_cpu, world_of
 from bench.stack import servers
 from fraud_domain.settings import Settings
 from medallion_services.generator.producer import KafkaSink
@@ -31,16 +30,10 @@ def main() -> int:
         spark = SparkSession.builder.appName("bench").getOrCreate()
         spark.sparkContext.setLogLevel("OFF")
         world = world_of(settings)
-        done = threading.Event()
         with KafkaSink(settings) as sink:
             send_past(sink, world, BACKLOG)
-            feeder = threading.Thread(target=feed, args=(sink, world, RATE, done))
-            feeder.start()
-            try:
+            with flowing(sink, world, RATE):
                 lines = [_HEADER, *_rounds(spark, settings)]
-            finally:
-                done.set()
-                feeder.join()
         spark.stop()
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
     sys.stdout.write(RESULT.read_text(encoding="utf-8"))

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from bench.alert_lane import feed
+from bench.alert_lane import flowing
 from bench.stack import driver
 from bench.tree_cpu import TreeCpu
 from fraud_domain.settings import Settings
@@ -64,18 +63,12 @@ def there_and_back(
     sink: KafkaSink, world: World, rate: float, names: Sequence[str], measure: Callable[[str], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Each arm twice while traffic flows (A B C C B A); says each round as it comes."""
-    done = threading.Event()
-    feeder = threading.Thread(target=feed, args=(sink, world, rate, done))
-    feeder.start()
     rounds = []
-    try:
+    with flowing(sink, world, rate):
         for name in (*names, *reversed(names)):
             rounds.append(measure(name))
             sys.stdout.write(json.dumps(rounds[-1]) + "\n")
             sys.stdout.flush()
-    finally:
-        done.set()
-        feeder.join()
     return rounds
 
 

@@ -1,4 +1,4 @@
-"""The whole platform at one rate for some minutes: `python -m bench.sustained --rate 500`.
+"""The whole platform at one rate for some minutes: `python -m bench.sustained`.
 
 The direct alert lane and the lake run side by side, as Dagster starts them, on traffic that flows at its intended
 times, which are Kafka's timestamps. Of each minute: from there to the row's visibility in bronze, silver, gold and
@@ -11,10 +11,9 @@ import argparse
 import json
 import os
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -22,7 +21,7 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench.alert_lane import SEED, feed
+from bench.alert_lane import SEED, flowing
 from bench.cost import APPLICATIONS, server_cpu
 from bench.rounds import asked
 from bench.stack import driver, servers
@@ -58,13 +57,18 @@ def commits(root: Path) -> Iterator[tuple[int, float, list[Path]]]:
             yield int(entry.stem), entry.stat().st_mtime, added
 
 
-def seen_in(root: Path) -> Seen:
-    """Rows of an append-only table."""
+def seen_at(moments: Iterable[tuple[float, list[Path]]]) -> Seen:
+    """Rows of some files, each file with the moment when its rows were there."""
     sent, seen = [np.empty(0)], [np.empty(0)]
-    for _, moment, files in commits(root):
+    for moment, files in moments:
         sent.append(times_of(files))
         seen.append(np.full(len(sent[-1]), moment))
     return np.concatenate(sent), np.concatenate(seen)
+
+
+def seen_in(root: Path) -> Seen:
+    """Rows of an append-only table."""
+    return seen_at((moment, files) for _, moment, files in commits(root))
 
 
 def batches_done(checkpoint: Path) -> list[tuple[int, float]]:
@@ -79,14 +83,9 @@ def batches_done(checkpoint: Path) -> list[tuple[int, float]]:
 
 def seen_in_gold(silver: Path, checkpoint: Path) -> Seen:
     """Rows of silver, and when the metrics had them."""
-    sent, seen = [np.empty(0)], [np.empty(0)]
     done = batches_done(checkpoint)
-    for version, _, files in commits(silver):
-        moment = next((at for end, at in done if end > version), None)
-        if moment is not None:
-            sent.append(times_of(files))
-            seen.append(np.full(len(sent[-1]), moment))
-    return np.concatenate(sent), np.concatenate(seen)
+    moments = ((next((at for end, at in done if end > version), None), files) for version, _, files in commits(silver))
+    return seen_at((moment, files) for moment, files in moments if moment is not None)
 
 
 def seen_of(settings: Settings) -> dict[str, Seen]:
@@ -126,20 +125,6 @@ def wait_until_seen(settings: Settings, moment: float) -> None:
         time.sleep(2)
 
 
-@contextmanager
-def flowing(settings: Settings, rate: float, customers: int) -> Iterator[None]:
-    """Traffic for the length of the block."""
-    done, world = threading.Event(), World(SEED, customers, customers, settings.token_key())
-    with KafkaSink(settings) as sink:
-        feeder = threading.Thread(target=feed, args=(sink, world, rate, done))
-        feeder.start()
-        try:
-            yield
-        finally:
-            done.set()
-            feeder.join()
-
-
 def run(
     rate: float, customers: int, minutes: int, warm_up: int, lanes: list[str], streams: dict[str, Any]
 ) -> dict[str, Any]:
@@ -155,7 +140,8 @@ def run(
             cpu = {name: each.seconds for name, each in used.items()} | {"generator": time.process_time()}
             return time.time(), cpu, os.getloadavg()[0]
 
-        with flowing(settings, rate, customers):
+        sink, world = stack.enter_context(KafkaSink(settings)), World(SEED, customers, customers, settings.token_key())
+        with flowing(sink, world, rate):
             marks = [mark()]
             for _ in range(minutes):
                 time.sleep(max(0.0, marks[0][0] + 60 * len(marks) - time.time()))

@@ -1,5 +1,8 @@
 """Gold aggregates of silver transactions: pure transforms whose results add up across batches."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -71,6 +74,18 @@ def hours_of(minutes: DataFrame) -> DataFrame:
     hour = F.date_trunc("hour", "window_start").alias("window_start")
     sums = [F.sum(c).cast(minutes.schema[c].dataType).alias(c) for c in METRICS_RULE.sums]
     return minutes.groupBy(hour, "dimension", "value", "currency").agg(*sums, F.first("event_date").alias("event_date"))
+
+
+@contextmanager
+def held_windows(transactions: DataFrame) -> Iterator[dict[str, DataFrame]]:
+    """Window metrics by span: made once, when they are first asked for, and at hand for lake and marts in the block."""
+    minute = window_metrics(transactions, "minute").persist()
+    hour = hours_of(minute).persist()
+    try:
+        yield {"minute": minute, "hour": hour}
+    finally:
+        hour.unpersist()
+        minute.unpersist()
 
 
 def profiles(transactions: DataFrame, spec: TableSpec) -> DataFrame:

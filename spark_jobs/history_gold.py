@@ -3,9 +3,8 @@
 The rules see what silver holds of the days before the load as well, so that its first day is not blind.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from pyspark.sql import DataFrame, SparkSession
@@ -19,9 +18,8 @@ from spark_jobs.aggregates import (
     METRICS,
     METRICS_RULE,
     PROFILE_RULE,
-    hours_of,
+    held_windows,
     profiles,
-    window_metrics,
 )
 from spark_jobs.batch import Days
 from spark_jobs.history_load import Load, append_history, is_written
@@ -49,31 +47,16 @@ def span_of(spark: SparkSession, settings: Settings, load: Load) -> Days | None:
     return None if first[0] is None else Days(first[0], first[1] + timedelta(days=1))
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """The window metrics of a load, made once for lake and marts."""
-
-    minute: DataFrame
-    hour: DataFrame
+def windows_of(spark: SparkSession, settings: Settings, load: Load) -> AbstractContextManager[Mapping[str, DataFrame]]:
+    """The window metrics of a load by span, held at hand."""
+    return held_windows(load.of(read_table(spark, settings.lake_root, SILVER)))
 
 
-@contextmanager
-def windows_of(spark: SparkSession, settings: Settings, load: Load) -> Iterator[Windows]:
-    """Keep the window metrics of a load at hand; they are made when they are first asked for."""
-    minute = window_metrics(load.of(read_table(spark, settings.lake_root, SILVER)), "minute").persist()
-    hour = hours_of(minute).persist()
-    try:
-        yield Windows(minute, hour)
-    finally:
-        hour.unpersist()
-        minute.unpersist()
-
-
-def load_metrics(spark: SparkSession, settings: Settings, load: Load, windows: Windows) -> None:
+def load_metrics(spark: SparkSession, settings: Settings, load: Load, windows: Mapping[str, DataFrame]) -> None:
     """Add the load to window metrics and profiles, each table once."""
     lake, batch = settings.lake_root, metrics_batch(load)
     rows = load.of(read_table(spark, lake, SILVER))
-    for span, metrics in (("minute", windows.minute), ("hour", windows.hour)):
+    for span, metrics in windows.items():
         _add(spark, metrics, lake, METRICS[span], METRICS_RULE, batch)
     for spec in (CUSTOMERS, MERCHANTS):
         usual = profiles(rows, spec).persist()

@@ -7,6 +7,7 @@ Only marts are written. Alerts are for what people can still act on: a load rais
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -18,7 +19,7 @@ from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, table
 from spark_jobs.aggregates import METRICS_RULE
 from spark_jobs.batch import main
-from spark_jobs.history_gold import Windows, metrics_batch, windows_of
+from spark_jobs.history_gold import metrics_batch, windows_of
 from spark_jobs.history_load import Load, plan, source_files
 from spark_jobs.marts import enter, upsert
 from spark_jobs.medallion_bronze import parser
@@ -29,13 +30,13 @@ _CSV = {"escape": '"', "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 _ROWS_OF_A_PART = 100_000
 
 
-def load_marts(settings: Settings, load: Load, windows: Windows) -> bool:
+def load_marts(settings: Settings, load: Load, windows: Mapping[str, DataFrame]) -> bool:
     """Add the load to the marts in one transaction; False when the ledger has it already."""
     with psycopg.connect(**settings.postgres_parameters("fraud_writer")) as connection, connection.transaction():
         if not enter(connection, metrics_batch(load)):
             say("to_postgres: the marts have this load already")
             return False
-        for span, metrics in (("minute", windows.minute), ("hour", windows.hour)):
+        for span, metrics in windows.items():
             spec = table(f"mart.transaction_metrics_{span}")
             say(f"to_postgres: {_copy(connection, spec, metrics)} rows to {spec.full_name}")
     return True

@@ -21,10 +21,9 @@ from spark_jobs.aggregates import (
     METRICS,
     METRICS_RULE,
     PROFILE_RULE,
-    hours_of,
+    held_windows,
     profiles,
     rule_metrics,
-    window_metrics,
 )
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import append_once, current_generation, ensure_table, merge_additive
@@ -58,21 +57,19 @@ def write_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = Batch("gold.metrics", current_generation(frame), batch_id)
         frame.persist()
-        minutes = window_metrics(frame, "minute").persist()
-        windows = {"minute": minutes, "hour": hours_of(minutes).persist()}
         try:
-            for span, updates in windows.items():
-                merge_additive(updates, settings.lake_root, METRICS[span], METRICS_RULE, batch)
-            for spec in (CUSTOMERS, MERCHANTS):
-                merge_additive(profiles(frame, spec), settings.lake_root, spec, PROFILE_RULE, batch)
-            marts = [
-                (METRIC_MARTS[span], METRICS_RULE, _tuples(updates, METRIC_MARTS[span]))
-                for span, updates in windows.items()
-            ]
-            add_to_marts(database, batch, marts)
+            with held_windows(frame) as windows:
+                for span, updates in windows.items():
+                    merge_additive(updates, settings.lake_root, METRICS[span], METRICS_RULE, batch)
+                for spec in (CUSTOMERS, MERCHANTS):
+                    merge_additive(profiles(frame, spec), settings.lake_root, spec, PROFILE_RULE, batch)
+                marts = [
+                    (METRIC_MARTS[span], METRICS_RULE, _tuples(updates, METRIC_MARTS[span]))
+                    for span, updates in windows.items()
+                ]
+                add_to_marts(database, batch, marts)
         finally:
-            for held in (*windows.values(), frame):
-                held.unpersist()
+            frame.unpersist()
 
     return write
 
