@@ -125,6 +125,24 @@ def wait_until_seen(settings: Settings, moment: float) -> None:
         time.sleep(2)
 
 
+def watched(
+    settings: Settings, used: dict[str, TreeCpu], rate: float, customers: int, minutes: int
+) -> list[tuple[float, dict[str, float], float]]:
+    """Time, CPU seconds by process and load, while traffic flows: at its start and after each minute."""
+
+    def mark() -> tuple[float, dict[str, float], float]:
+        cpu = {name: each.seconds for name, each in used.items()} | {"generator": time.process_time()}
+        return time.time(), cpu, os.getloadavg()[0]
+
+    world = World(SEED, customers, customers, settings.token_key())
+    with KafkaSink(settings) as sink, flowing(sink, world, rate):
+        marks = [mark()]
+        for _ in range(minutes):
+            time.sleep(max(0.0, marks[0][0] + 60 * len(marks) - time.time()))
+            marks.append(mark())
+    return marks
+
+
 def run(
     rate: float, customers: int, minutes: int, warm_up: int, lanes: list[str], streams: dict[str, Any]
 ) -> dict[str, Any]:
@@ -135,17 +153,7 @@ def run(
             pid = stack.enter_context(driver(settings, lane, command(APPLICATIONS[lane], AlertLane.DIRECT)))
             used[lane] = stack.enter_context(TreeCpu(pid))
         used |= stack.enter_context(server_cpu())
-
-        def mark() -> tuple[float, dict[str, float], float]:
-            cpu = {name: each.seconds for name, each in used.items()} | {"generator": time.process_time()}
-            return time.time(), cpu, os.getloadavg()[0]
-
-        sink, world = stack.enter_context(KafkaSink(settings)), World(SEED, customers, customers, settings.token_key())
-        with flowing(sink, world, rate):
-            marks = [mark()]
-            for _ in range(minutes):
-                time.sleep(max(0.0, marks[0][0] + 60 * len(marks) - time.time()))
-                marks.append(mark())
+        marks = watched(settings, used, rate, customers, minutes)
         if "lake" in lanes:
             wait_until_seen(settings, marks[-1][0] - 1)
         behind = time.time() - marks[-1][0]
