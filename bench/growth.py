@@ -34,8 +34,9 @@ from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import TableSpec, location
 from medallion_assets.defs.maintenance.lake import compact, cut_log, delete_files, shape, should_compact
 from medallion_services.embedded.throwaway import fresh_settings
+from spark_jobs.additive_merge import merge_additive
 from spark_jobs.aggregates import METRICS, METRICS_RULE, window_metrics
-from spark_jobs.lake import append_once, ensure_table, merge_additive
+from spark_jobs.lake import append_once, ensure_table
 from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 

@@ -7,10 +7,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from fraud_domain.tables import MONEY, TOTAL, TableSpec, table
-from spark_jobs.lake import Additive
+from spark_jobs.additive_merge import Additive
 
 METRICS = {"minute": table("gold.transaction_metrics_minute"), "hour": table("gold.transaction_metrics_hour")}
-CUSTOMERS, MERCHANTS = table("gold.customer_profiles"), table("gold.merchant_profiles")
+PROFILES = {"customer": table("gold.customer_profiles"), "merchant": table("gold.merchant_profiles")}
 
 METRICS_RULE = Additive(sums=("transactions", "approved", "declined", "refunds", "late", "amount", "refund_amount"))
 PROFILE_RULE = Additive(
@@ -107,6 +107,17 @@ def profiles(transactions: DataFrame, spec: TableSpec) -> DataFrame:
             F.max("event_time").alias("last_seen"),
         )
     )
+
+
+@contextmanager
+def held_profiles(transactions: DataFrame) -> Iterator[dict[str, DataFrame]]:
+    """Profiles by entity, at hand in the block as `held_windows` has its own."""
+    held = {entity: profiles(transactions, spec).persist() for entity, spec in PROFILES.items()}
+    try:
+        yield held
+    finally:
+        for usual in held.values():
+            usual.unpersist()
 
 
 def rule_metrics(decisions: DataFrame) -> DataFrame:

@@ -27,8 +27,6 @@ class Failpoint(StrEnum):
     """@table: the Delta commit is done, the batch is not."""
     BEFORE_MERGE = "before_merge"
     """@table."""
-    AFTER_RESET = "after_reset"
-    """@table: emptied for a new generation, nothing added yet."""
     AFTER_MERGE = "after_merge"
     """@table."""
     IN_MART_TRANSACTION = "in_mart_transaction"

@@ -12,19 +12,19 @@ from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, table
+from spark_jobs.additive_merge import Additive, merge_additive
 from spark_jobs.aggregates import (
-    CUSTOMERS,
-    MERCHANTS,
     METRICS,
     METRICS_RULE,
     PROFILE_RULE,
+    PROFILES,
+    held_profiles,
     held_windows,
-    profiles,
 )
 from spark_jobs.batch import Days
 from spark_jobs.history_load import Load, append_history, is_written
 from spark_jobs.judging import LOOK_BACK_DAYS
-from spark_jobs.lake import Additive, ensure_table, merge_additive, read_table
+from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.medallion_gold import decide_all
 from spark_jobs.micro_batch import Batch
 from spark_jobs.published_rules import RuleSet
@@ -58,16 +58,12 @@ def load_metrics(spark: SparkSession, settings: Settings, load: Load, windows: M
     rows = load.of(read_table(spark, lake, SILVER))
     for span, metrics in windows.items():
         _add(spark, metrics, lake, METRICS[span], METRICS_RULE, batch)
-    for spec in (CUSTOMERS, MERCHANTS):
-        usual = profiles(rows, spec).persist()
-        try:
-            _add(spark, usual, lake, spec, PROFILE_RULE, batch)
-        finally:
-            usual.unpersist()
+    with held_profiles(rows) as usual:
+        for entity, updates in usual.items():
+            _add(spark, updates, lake, PROFILES[entity], PROFILE_RULE, batch)
 
 
 def _add(spark: SparkSession, updates: DataFrame, lake: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
-    """Merge what is kept at hand, since a merge reads its source twice."""
     ensure_table(spark, lake, spec)
     merge_additive(updates, lake, spec, rule, batch)
     say(f"gold: {spec.full_name}")

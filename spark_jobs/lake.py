@@ -1,4 +1,4 @@
-"""Delta tables: made from the registry, written once per batch, merged by adding.
+"""Delta tables: made from the registry, written once per batch.
 
 Exactly-once effect: every write carries `txnAppId` = stream:table:checkpoint generation and `txnVersion` =
 batch id, so Delta skips a batch it already holds. The generation is the query id that Spark keeps in the
@@ -8,20 +8,12 @@ checkpoint: with a constant id, a lost checkpoint would make Delta skip new data
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 
-from delta.exceptions import (
-    ConcurrentAppendException,
-    ConcurrentDeleteDeleteException,
-    ConcurrentDeleteReadException,
-    ConcurrentWriteException,
-)
-from delta.tables import DeltaMergeBuilder, DeltaTable
+from delta.tables import DeltaTable
 from deltalake import DeltaTable as DeltaLog
 from deltalake import Schema
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from fraud_domain.tables import TableSpec, location
 from spark_jobs.failpoints import Failpoint, reached
@@ -34,13 +26,6 @@ _LOG_IS_DONE_WITH = "interval 6 hours"
 """Of the others. Each transaction lists the whole log: 20 us of CPU an entry, 8,640 entries a day and table."""
 _LOOKED_UP = frozenset({"topic", "partition", "offset", "kafka_timestamp", "event_time", "window_start", "customer_id"})
 """Besides keys, what queries of the lake look for; least and greatest value of any other column help nobody."""
-_ATTEMPTS = 5
-_OTHERS_FIRST = (
-    ConcurrentAppendException,
-    ConcurrentDeleteDeleteException,
-    ConcurrentDeleteReadException,
-    ConcurrentWriteException,
-)
 _TXN = "spark.databricks.delta.write.txn"
 
 
@@ -155,69 +140,6 @@ def idempotent_commands(spark: SparkSession, app_id: str, version: int) -> Itera
     finally:
         spark.conf.unset(f"{_TXN}AppId")
         spark.conf.unset(f"{_TXN}Version")
-
-
-@dataclass(frozen=True, slots=True)
-class Additive:
-    """How the columns of a table combine when more rows of the same key arrive."""
-
-    sums: tuple[str, ...]
-    least: tuple[str, ...] = ()
-    greatest: tuple[str, ...] = ()
-
-
-def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
-    """Add a batch's aggregates to the table: no state, no watermark, so a late row corrects its window.
-
-    The first batch of a generation empties the table before it adds, because a new generation reads its
-    source from the start. Emptying an empty table leaves no trace in Delta's log, so the merge itself says whether
-    the batch was here before: run again after a crash, it must not empty what it added.
-    """
-    spark = updates.sparkSession
-    target = DeltaTable.forPath(spark, location(lake_root, spec))
-    app_id = batch.app_id(spec.full_name)
-    reached(Failpoint.BEFORE_MERGE, spec.full_name)
-    if batch.batch_id == 0 and written_version(spark, lake_root, spec, app_id) is None:
-        with idempotent_commands(spark, f"{app_id}:reset", 0):
-            target.delete()
-        reached(Failpoint.AFTER_RESET, spec.full_name)
-    on = [F.col(f"t.{key}") == F.col(f"u.{key}") for key in spec.key]
-    for column in spec.partition_by:
-        days = [row[0] for row in updates.select(column).distinct().collect()]
-        on.append(F.col(f"t.{column}").isin(days))
-    condition = on[0]
-    for part in on[1:]:
-        condition = condition & part
-    changes = {c: F.col(f"t.{c}") + F.col(f"u.{c}") for c in rule.sums}
-    changes |= {c: F.least(f"t.{c}", f"u.{c}") for c in rule.least}
-    changes |= {c: F.greatest(f"t.{c}", f"u.{c}") for c in rule.greatest}
-    merge = (
-        target.alias("t")
-        .merge(updates.select(*spec.column_names).alias("u"), condition)
-        .whenMatchedUpdate(set={key: value for key, value in changes.items()})
-        .whenNotMatchedInsertAll()
-    )
-    with idempotent_commands(spark, app_id, batch.batch_id):
-        _committed(merge)
-    reached(Failpoint.AFTER_MERGE, spec.full_name)
-
-
-def _committed(merge: DeltaMergeBuilder) -> None:
-    """Run a merge that has an idempotence key, and again when another writer of the table was first.
-
-    A load of history adds to the tables that the gold stream adds to.
-
-    Raises:
-        One of `_OTHERS_FIRST`: others were first each time.
-    """
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            merge.execute()
-        except _OTHERS_FIRST:
-            if attempt == _ATTEMPTS:
-                raise
-        else:
-            return
 
 
 def replace_days(frame: DataFrame, lake_root: str, spec: TableSpec, start: date, end: date) -> int:

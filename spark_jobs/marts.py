@@ -7,8 +7,8 @@ import psycopg
 from psycopg import sql
 
 from fraud_domain.tables import TableSpec
+from spark_jobs.additive_merge import Additive
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import Additive
 from spark_jobs.lease import Parameters
 from spark_jobs.micro_batch import Batch
 
@@ -40,7 +40,7 @@ def add_to_marts(
 ) -> bool:
     """Add a batch's aggregates to the marts, or do nothing when the ledger already has the batch.
 
-    The first batch of a generation empties the marts, as `lake.merge_additive` does with the tables.
+    The first batch of a generation empties the marts, as `merge_additive` does with the tables.
 
     Returns:
         Whether the batch was new.

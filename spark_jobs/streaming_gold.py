@@ -14,19 +14,19 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import DECISION_COLUMNS, TableSpec, location, table
+from spark_jobs.additive_merge import merge_additive
 from spark_jobs.aggregates import (
     AGGREGATED,
-    CUSTOMERS,
-    MERCHANTS,
     METRICS,
     METRICS_RULE,
     PROFILE_RULE,
+    PROFILES,
+    held_profiles,
     held_windows,
-    profiles,
     rule_metrics,
 )
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import append_once, current_generation, ensure_table, merge_additive
+from spark_jobs.lake import append_once, current_generation, ensure_table
 from spark_jobs.marts import add_to_marts, replace_in_mart
 from spark_jobs.micro_batch import Batch
 from spark_jobs.rebase import Rebase, begun
@@ -58,11 +58,11 @@ def write_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
         batch = Batch("gold.metrics", current_generation(frame), batch_id)
         frame.persist()
         try:
-            with held_windows(frame) as windows:
+            with held_windows(frame) as windows, held_profiles(frame) as usual:
                 for span, updates in windows.items():
                     merge_additive(updates, settings.lake_root, METRICS[span], METRICS_RULE, batch)
-                for spec in (CUSTOMERS, MERCHANTS):
-                    merge_additive(profiles(frame, spec), settings.lake_root, spec, PROFILE_RULE, batch)
+                for entity, updates in usual.items():
+                    merge_additive(updates, settings.lake_root, PROFILES[entity], PROFILE_RULE, batch)
                 marts = [
                     (METRIC_MARTS[span], METRICS_RULE, _tuples(updates, METRIC_MARTS[span]))
                     for span, updates in windows.items()

@@ -65,9 +65,9 @@ def killed_at(point: str, driver_of: Callable[[World], Driver], world: World) ->
     return hit
 
 
-def killed_after_first_reset(world: World) -> str:
-    """The first batch of a generation empties its tables before it adds: killed in between."""
-    armed = f"{Failpoint.AFTER_RESET}@gold.transaction_metrics_hour:1:kill9"
+def killed_in_first_batch(world: World) -> str:
+    """The first batch of a generation takes the place of what a table has: killed when one table has it."""
+    armed = f"{Failpoint.AFTER_MERGE}@gold.transaction_metrics_hour:1:kill9"
     world.traffic.send(_BATCH)
     world.start_drivers(lake=(armed,))
     hit = world.lake.wait_hit(armed)
@@ -185,8 +185,8 @@ FAULTS = (
           killed_while_rules_change),
     *(Fault(f"D1.{point}", f"Lake driver killed at {point}", _SAME, partial(killed_at, point, _lake))
       for point in LAKE_POINTS),
-    Fault("D1.after_reset", "Lake driver killed after emptying a table for a new generation", _SAME,
-          killed_after_first_reset, Kind.OWN, starts_drivers=False),
+    Fault("D1.first_batch", "Lake driver killed in the first batch of a generation", _SAME,
+          killed_in_first_batch, Kind.OWN, starts_drivers=False),
     Fault("D2.alerts", "JVM of the alert lane killed", "The driver ends with 1 and is replaced",
           partial(jvm_killed, _alerts)),
     Fault("D2.lake", "JVM of the lake killed", "The driver ends with 1 and is replaced", partial(jvm_killed, _lake)),

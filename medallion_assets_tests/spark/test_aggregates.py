@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from fraud_domain.tables import table
 from medallion_assets_tests.lake_rows import NOW, row
-from spark_jobs.aggregates import AGGREGATED, CUSTOMERS, MERCHANTS, METRICS, hours_of, profiles, window_metrics
+from spark_jobs.aggregates import AGGREGATED, METRICS, PROFILES, hours_of, profiles, window_metrics
 from spark_jobs.schemas import table_schema
 
 SILVER = table("silver.transactions")
@@ -58,5 +58,5 @@ def test_hours_made_of_minutes_are_those_made_of_transactions(silver: DataFrame)
 def test_nothing_but_the_named_columns_is_needed(silver: DataFrame) -> None:
     few = silver.select(*AGGREGATED)
     assert counted(window_metrics(few, "minute")) == counted(window_metrics(silver, "minute"))
-    for spec in (CUSTOMERS, MERCHANTS):
+    for spec in PROFILES.values():
         assert counted(profiles(few, spec)) == counted(profiles(silver, spec)) != set()

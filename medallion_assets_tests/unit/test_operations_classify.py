@@ -75,6 +75,11 @@ RETRY, OPERATOR, POISON = Kind.RETRY, Kind.NEEDS_OPERATOR, Kind.POISON
             RETRY,
             "second-writer",
         ),
+        (
+            "_internal.CommitFailedError: Failed to commit transaction: Commit failed: a concurrent transactions added",
+            RETRY,
+            "second-writer",
+        ),
         ("[DELTA_FAILED_TO_MERGE_FIELDS] Failed to merge fields 'amount' and 'amount'", POISON, "circuit-open"),
         ("[DELTA_TRUNCATED_TRANSACTION_LOG] s3a://x: Unable to reconstruct state", OPERATOR, "lost-checkpoint"),
         ("[CANNOT_LOAD_STATE_STORE.UNCATEGORIZED] An error occurred during loading state", OPERATOR, "lost-checkpoint"),

@@ -76,7 +76,7 @@ PATTERNS: tuple[tuple[str, Cause], ...] = (
     # Delta.
     (
         r"ConcurrentAppend|ConcurrentDelete|ConcurrentTransaction|ConcurrentWriteException|ProtocolChangedException"
-        r"|DELTA_CONCURRENT_\w+",
+        r"|DELTA_CONCURRENT_\w+|CommitFailedError.+[Cc]oncurrent transaction",
         Cause(_R, "two writers met in Delta", "second-writer"),
     ),
     (
