@@ -72,7 +72,7 @@ class Arm:
     def write(self, batch: Rows) -> None:
         """One batch into both tables, measured."""
         with self._measured(SILVER):
-            append_once(batch.silver, self.root, SILVER, _batch(self.next_batch))
+            append_once(batch.silver, self.root, SILVER, _batch(self.next_batch), int(RATE * SECONDS_A_BATCH))
         with self._measured(MINUTE):
             merge_additive(batch.minutes, self.root, MINUTE, METRICS_RULE, _batch(self.next_batch))
         self.next_batch += 1

@@ -29,7 +29,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     write_spark_conf(settings)
     before = dict(os.environ)
     os.environ.update(stack_environment(settings, java_home=java.home))
-    session = SparkSession.builder.appName("tests").getOrCreate()
+    session = SparkSession.builder.appName("tests").config("spark.driver.maxResultSize", "64m").getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()

@@ -18,19 +18,17 @@ from delta.exceptions import (
     ConcurrentWriteException,
 )
 from delta.tables import DeltaTable
-from deltalake import CommitProperties, PostCommitHookProperties, Transaction, write_deltalake
 from deltalake import DeltaTable as DeltaLog
 from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fraud_domain.tables import TableSpec, location
+from spark_jobs import in_process
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import idempotent_commands
+from spark_jobs.lake import idempotent_commands, replace_once
 from spark_jobs.micro_batch import Batch
 
-FEW_ROWS = 100_000
-"""Up to here a batch's aggregates are added in this process; 100 bytes each."""
 _FEW_IN_TABLE = 2_000_000
 """Rows of a table that is read whole, since its key has no time: up to here it is added to in this process."""
 _ATTEMPTS = 6
@@ -43,8 +41,6 @@ _OTHERS_FIRST = (
     ConcurrentWriteException,
     CommitFailedError,
 )
-_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-"""Logs are cut by `lake_maintenance`, which knows how far their readers are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +52,7 @@ class Additive:
     greatest: tuple[str, ...] = ()
 
 
-def merge_additive(
-    updates: DataFrame, lake_root: str, spec: TableSpec, rule: Additive, batch: Batch, few_rows: int = FEW_ROWS
-) -> None:
+def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
     """Add a batch's aggregates to the table: no state, no watermark, so a late row corrects its window.
 
     The first batch of a generation takes the place of all there is, because a new generation reads its source from the
@@ -74,10 +68,15 @@ def merge_additive(
     reached(Failpoint.BEFORE_MERGE, spec.full_name)
     for attempt in range(_ATTEMPTS):
         try:
-            if "://" in path or updates.count() > few_rows or _is_large(DeltaLog(path), spec):
-                _by_spark(updates, path, spec, rule, batch)
-            else:
-                _in_process(updates.select(*spec.column_names).toArrow(), path, spec, rule, batch)
+            rows = updates.count()
+            if batch.batch_id == 0:
+                replace_once(updates, lake_root, spec, batch, rows)
+            elif (
+                not in_process.takes(path, rows)
+                or _is_large(path, spec)
+                or not _added_in_process(updates, path, spec, rule, batch)
+            ):
+                _merged_by_spark(updates, path, spec, rule, batch)
         except _OTHERS_FIRST:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -87,31 +86,20 @@ def merge_additive(
     reached(Failpoint.AFTER_MERGE, spec.full_name)
 
 
-def _in_process(updates: pa.Table, path: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
-    """Overwrite the batch's windows by what they were and the batch adds.
-
-    delta-rs refuses the commit when, since the table was opened, another has written to these windows or has noted a
-    batch of the same generation.
-    """
-    found, app_id = DeltaLog(path), batch.app_id(spec.full_name)
-    done = found.transaction_version(app_id)
-    if done is not None and done >= batch.batch_id:
-        return
-    updates = updates.cast(pa.schema(found.schema().to_arrow()))
-    windows = _windows(updates, spec)
-    if batch.batch_id and updates.num_rows:
+def _added_in_process(updates: DataFrame, path: str, spec: TableSpec, rule: Additive, batch: Batch) -> bool:
+    """Overwrite the batch's windows by what they were and the batch adds; whether the table has the batch now."""
+    app_id = batch.app_id(spec.full_name)
+    found = in_process.opened_unless_done(path, app_id, batch.batch_id)
+    if found is None:
+        return True
+    rows = in_process.rows_for(found, updates)
+    if rows is None:
+        return False
+    if rows.num_rows:
+        windows = _windows(rows, spec)
         there = found.to_pyarrow_table(filters=[(column, "in", values) for column, values in windows.items()] or None)
-        updates = added(there, updates, rule)
-    elif batch.batch_id:
-        return
-    write_deltalake(
-        found,
-        updates,
-        mode="overwrite",
-        predicate=_sql(windows) if batch.batch_id else "true",
-        commit_properties=CommitProperties(app_transactions=[Transaction(app_id, batch.batch_id)]),
-        post_commithook_properties=_HOOKS,
-    )
+        in_process.commit(found, added(there, rows, rule), app_id, batch.batch_id, _sql(windows))
+    return True
 
 
 def added(there: pa.Table, updates: pa.Table, rule: Additive) -> pa.Table:
@@ -136,7 +124,7 @@ def _windows(updates: pa.Table, spec: TableSpec) -> dict[str, list[date | dateti
 def _sql(windows: dict[str, list[date | datetime]]) -> str:
     """The same as a predicate of DataFusion, whose own literals of time are in nanoseconds."""
     parts = [f"{column} IN ({', '.join(_literal(value) for value in values)})" for column, values in windows.items()]
-    return " AND ".join(parts) or "true"
+    return " AND ".join(parts) or in_process.ALL
 
 
 def _literal(value: date | datetime) -> str:
@@ -145,21 +133,17 @@ def _literal(value: date | datetime) -> str:
     return f"DATE '{value}'"
 
 
-def _is_large(found: DeltaLog, spec: TableSpec) -> bool:
+def _is_large(path: str, spec: TableSpec) -> bool:
     if spec.partition_by:
         return False
-    counts = pa.table(found.get_add_actions(flatten=True))["num_records"].to_pylist()
+    counts = pa.table(DeltaLog(path).get_add_actions(flatten=True))["num_records"].to_pylist()
     return sum(count or 0 for count in counts) > _FEW_IN_TABLE
 
 
-def _by_spark(updates: DataFrame, path: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
-    """The same as a MERGE, or as an overwrite of all."""
+def _merged_by_spark(updates: DataFrame, path: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
+    """The same as a MERGE."""
     spark, app_id = updates.sparkSession, batch.app_id(spec.full_name)
     rows = updates.select(*spec.column_names)
-    if batch.batch_id == 0:
-        keyed = rows.write.format("delta").mode("overwrite").option("txnAppId", app_id).option("txnVersion", 0)
-        keyed.save(path)
-        return
     on = [F.col(f"t.{key}") == F.col(f"u.{key}") for key in spec.key]
     for column in spec.partition_by:
         days = [row[0] for row in updates.select(column).distinct().collect()]

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from fraud_domain.tables import TableSpec
 from fraud_domain.topics import HISTORY_PREFIX
-from spark_jobs.lake import append_once, written_version
+from spark_jobs.lake import append_no_news, written_version
 from spark_jobs.micro_batch import Batch
 
 _CHUNK_BYTES = 512 * 1024 * 1024
@@ -97,7 +97,7 @@ def plan(name: str, files: Sequence[Path], chunk_bytes: int = _CHUNK_BYTES) -> L
 
 def append_history(frame: DataFrame, lake_root: str, spec: TableSpec, load: Load, version: int) -> None:
     """Append rows of a load in table order; a chunk that is in the table already is skipped by Delta."""
-    append_once(frame, lake_root, spec, load.batch(version), news=False)
+    append_no_news(frame, lake_root, spec, load.batch(version))
 
 
 def is_written(spark: SparkSession, lake_root: str, spec: TableSpec, load: Load, version: int) -> bool:

@@ -13,9 +13,10 @@ from datetime import date
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as DeltaLog
 from deltalake import Schema
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 
 from fraud_domain.tables import TableSpec, location
+from spark_jobs import in_process
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
@@ -101,22 +102,32 @@ def read_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> DataFram
     return spark.read.format("delta").load(location(lake_root, spec))
 
 
-def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch, news: bool = True) -> None:
-    """Append rows in table order; a batch that is already in the table is skipped by Delta.
-
-    Streams that read the table pass over rows that are no news (docs/adr/0013).
-    """
+def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch, rows: int) -> None:
+    """Append a batch's rows, of which there are at most `rows`; nothing when the table has the batch already."""
     reached(Failpoint.BEFORE_APPEND, spec.full_name)
-    (
-        frame.select(*spec.column_names)
-        .write.format("delta")
-        .mode("append")
-        .option("txnAppId", batch.app_id(spec.full_name))
-        .option("txnVersion", batch.batch_id)
-        .option("dataChange", str(news).lower())
-        .save(location(lake_root, spec))
-    )
+    path, app_id = location(lake_root, spec), batch.app_id(spec.full_name)
+    if not in_process.wrote(frame, path, app_id, batch.batch_id, rows):
+        _keyed(frame, spec, batch).mode("append").save(path)
     reached(Failpoint.AFTER_APPEND, spec.full_name)
+
+
+def append_no_news(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch) -> None:
+    """Append any number of rows that streams which read the table pass over (docs/adr/0013), once."""
+    reached(Failpoint.BEFORE_APPEND, spec.full_name)
+    _keyed(frame, spec, batch).mode("append").option("dataChange", "false").save(location(lake_root, spec))
+    reached(Failpoint.AFTER_APPEND, spec.full_name)
+
+
+def replace_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch, rows: int) -> None:
+    """Put a batch's rows, of which there are at most `rows`, in the place of all that a table has, once."""
+    path, app_id = location(lake_root, spec), batch.app_id(spec.full_name)
+    if not in_process.wrote(frame, path, app_id, batch.batch_id, rows, in_process.ALL):
+        _keyed(frame, spec, batch).mode("overwrite").save(path)
+
+
+def _keyed(frame: DataFrame, spec: TableSpec, batch: Batch) -> DataFrameWriter:
+    rows = frame.select(*spec.column_names).write.format("delta")
+    return rows.option("txnAppId", batch.app_id(spec.full_name)).option("txnVersion", batch.batch_id)
 
 
 def written_version(spark: SparkSession, lake_root: str, spec: TableSpec, app_id: str) -> int | None:

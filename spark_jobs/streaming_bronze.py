@@ -5,6 +5,7 @@ spark-submit spark_jobs/streaming_bronze.py
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -15,8 +16,9 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import TableSpec, table
-from spark_jobs.lake import ensure_table, read_table
+from spark_jobs.lake import append_once, current_generation, ensure_table, read_table
 from spark_jobs.masking import has_card_number, mask_card_numbers
+from spark_jobs.micro_batch import Batch
 from spark_jobs.sources import has_checkpoint, kafka_stream, lake_trigger, offsets_after, triggered
 from spark_jobs.spark_runtime import main
 
@@ -67,24 +69,34 @@ def accepted_gaps(settings: Settings, topic: str) -> list[tuple[str, int]]:
         ).fetchall()
 
 
+def write_raw(lake_root: str, spec: TableSpec, most: int) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch of a topic: at most `most` messages, as they came."""
+
+    def write(frame: DataFrame, batch_id: int) -> None:
+        batch = Batch(spec.full_name, current_generation(frame), batch_id)
+        append_once(frame, lake_root, spec, batch, most)
+
+    return write
+
+
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
     """Start one query per topic."""
     queries = []
     for name in BRONZE.queries:
         spec = table(f"bronze.{name}")
-        path = ensure_table(spark, settings.lake_root, spec)
+        ensure_table(spark, settings.lake_root, spec)
         checkpoint = checkpoint_path(settings, BRONZE.name, name)
         begin = "earliest" if has_checkpoint(spark, checkpoint) else starting_offsets(spark, settings, spec)
-        messages = kafka_stream(spark, settings, spec.topic, settings.streams.max_offsets_per_trigger, begin)
+        most = settings.streams.max_offsets_per_trigger
+        messages = kafka_stream(spark, settings, spec.topic, most, begin)
         writer = (
             raw_rows(messages)
             .writeStream.queryName(f"bronze.{name}")
-            .format("delta")
             .outputMode("append")
             .option("checkpointLocation", checkpoint)
-            .partitionBy(*spec.partition_by)
+            .foreachBatch(write_raw(settings.lake_root, spec, most))
         )
-        queries.append(triggered(writer, lake_trigger(settings, BRONZE.name, name)).start(path))
+        queries.append(triggered(writer, lake_trigger(settings, BRONZE.name, name)).start())
     return queries
 
 

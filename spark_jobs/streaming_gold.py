@@ -13,7 +13,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
-from fraud_domain.tables import DECISION_COLUMNS, TableSpec, location, table
+from fraud_domain.tables import DECISION_COLUMNS, TableSpec, table
 from spark_jobs.additive_merge import merge_additive
 from spark_jobs.aggregates import (
     AGGREGATED,
@@ -26,7 +26,7 @@ from spark_jobs.aggregates import (
     rule_metrics,
 )
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import append_once, current_generation, ensure_table
+from spark_jobs.lake import append_once, current_generation, ensure_table, replace_once
 from spark_jobs.marts import add_to_marts, replace_in_mart
 from spark_jobs.micro_batch import Batch
 from spark_jobs.rebase import Rebase, begun
@@ -81,12 +81,12 @@ def write_decisions(lake_root: str, rebase: Rebase | None = None) -> Callable[[D
         batch = Batch("gold.decisions", current_generation(frame), batch_id)
         frame.persist()
         try:
-            outputs = [(DECISIONS, frame), (ALERTS, frame.where("alert"))]
-            if rebase and touches(rebase, frame):
-                outputs = [(spec, missing(rebase, rows, lake_root, spec, spec.key)) for spec, rows in outputs]
-            for spec, rows in outputs:
-                if spec is DECISIONS or not rows.isEmpty():
-                    append_once(rows, lake_root, spec, batch)
+            decided, alerts = frame.agg(F.count("*"), F.count_if("alert")).collect()[0]
+            again = rebase if rebase and touches(rebase, frame) else None
+            for spec, rows, count in ((DECISIONS, frame, decided), (ALERTS, frame.where("alert"), alerts)):
+                if spec is DECISIONS or count:
+                    wanted = missing(again, rows, lake_root, spec, spec.key) if again else rows
+                    append_once(wanted, lake_root, spec, batch, count)
         finally:
             frame.unpersist()
 
@@ -96,12 +96,12 @@ def write_decisions(lake_root: str, rebase: Rebase | None = None) -> Callable[[D
 def write_rule_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
     """The foreachBatch of rule metrics: a small table, replaced whole, and its mart."""
     database = settings.postgres_parameters("fraud_writer")
-    path = location(settings.lake_root, RULE_METRICS)
 
     def write(frame: DataFrame, batch_id: int) -> None:
-        rows = frame.select(*RULE_METRICS.column_names).persist()
+        batch = Batch("gold.rule_metrics", current_generation(frame), batch_id)
+        rows = frame.persist()
         try:
-            rows.write.format("delta").mode("overwrite").save(path)
+            replace_once(rows, settings.lake_root, RULE_METRICS, batch, rows.count())
             reached(Failpoint.BEFORE_RULE_MART)
             replace_in_mart(database, RULE_MART, _tuples(rows, RULE_MART))
         finally:

@@ -120,7 +120,8 @@ def _append_filled(
     """Commit only where there are rows: an empty Delta commit costs as much as a full one."""
     for (spec, rows), count in zip(outputs, counts, strict=True):
         if count:
-            append_once(missing(rebase, rows, lake_root, spec, POSITION) if rebase else rows, lake_root, spec, batch)
+            wanted = missing(rebase, rows, lake_root, spec, POSITION) if rebase else rows
+            append_once(wanted, lake_root, spec, batch, count)
 
 
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:

@@ -1,5 +1,6 @@
 """Adding to a table: a batch that runs again has no second effect, a new generation takes the place of the old one."""
 
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,41 +15,48 @@ from pyspark.sql import SparkSession
 
 from fraud_domain.tables import TableSpec, location, table
 from medallion_assets_tests.lake_rows import NOW, row
-from spark_jobs import additive_merge
-from spark_jobs.additive_merge import FEW_ROWS, Additive, merge_additive
+from spark_jobs import additive_merge, in_process
+from spark_jobs.additive_merge import Additive, merge_additive
 from spark_jobs.aggregates import METRICS_RULE, PROFILE_RULE, PROFILES
 from spark_jobs.lake import ensure_table
 from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 
 HOUR, MERCHANTS = table("gold.transaction_metrics_hour"), PROFILES["merchant"]
-IN_PROCESS, BY_SPARK = FEW_ROWS, 0
-"""How many rows are few."""
+IN_PROCESS, BY_SPARK = "in process", "by Spark"
+_ways = threading.local()
+
+
+@pytest.fixture(autouse=True)
+def _as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test says for each batch, not its rows, who writes it."""
+    monkeypatch.setattr(in_process, "takes", lambda path, rows: _ways.now == IN_PROCESS)
 
 
 def merge(
-    spark: SparkSession, lake: Path, spec: TableSpec, rule: Additive, batch: Batch, few: int, *rows: dict[str, Any]
+    spark: SparkSession, lake: Path, spec: TableSpec, rule: Additive, batch: Batch, way: str, *rows: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Add rows; returns the table afterwards."""
     columns = spec.column_names
     frame = spark.createDataFrame([tuple(row(spec, **each)[c] for c in columns) for each in rows], table_schema(spec))
-    merge_additive(frame, str(lake), spec, rule, batch, few)
+    _ways.now = way
+    merge_additive(frame, str(lake), spec, rule, batch)
     found: list[dict[str, Any]] = DeltaTable(location(str(lake), spec)).to_pyarrow_table().to_pylist()
     return found
 
 
 def add(
-    spark: SparkSession, lake: Path, transactions: int, generation: str, batch_id: int, few: int = IN_PROCESS
+    spark: SparkSession, lake: Path, transactions: int, generation: str, batch_id: int, way: str = IN_PROCESS
 ) -> int:
     """Add a batch of one window; returns what the table counts afterwards."""
     batch = Batch("gold.metrics", generation, batch_id)
-    found = merge(spark, lake, HOUR, METRICS_RULE, batch, few, {"transactions": transactions})
+    found = merge(spark, lake, HOUR, METRICS_RULE, batch, way, {"transactions": transactions})
     return sum(each["transactions"] for each in found)
 
 
 @pytest.mark.parametrize("first", [IN_PROCESS, BY_SPARK])
 @pytest.mark.parametrize("again", [IN_PROCESS, BY_SPARK])
-def test_a_batch_run_again_has_no_second_effect(spark: SparkSession, tmp_path: Path, first: int, again: int) -> None:
+def test_a_batch_run_again_has_no_second_effect(spark: SparkSession, tmp_path: Path, first: str, again: str) -> None:
     ensure_table(spark, str(tmp_path), HOUR)
     assert add(spark, tmp_path, 3, "one", 0, first) == 3
     assert add(spark, tmp_path, 3, "one", 0, again) == 3
@@ -71,8 +79,8 @@ def test_a_batch_is_known_from_a_checkpoint_of_the_log(spark: SparkSession, tmp_
     assert add(spark, tmp_path, 1, "one", 55) == 56
 
 
-@pytest.mark.parametrize("few", [IN_PROCESS, BY_SPARK])
-def test_only_its_own_windows_are_added_to(spark: SparkSession, tmp_path: Path, few: int) -> None:
+@pytest.mark.parametrize("way", [IN_PROCESS, BY_SPARK])
+def test_only_its_own_windows_are_added_to(spark: SparkSession, tmp_path: Path, way: str) -> None:
     """Batches of several days, hours and values, one of them late, against a recount."""
     ensure_table(spark, str(tmp_path), HOUR)
     hours = [(0, 1), (1, 2, 25), (3, 30), (0, 31), ()]
@@ -85,7 +93,7 @@ def test_only_its_own_windows_are_added_to(spark: SparkSession, tmp_path: Path, 
                 {"window_start": moment, "event_date": moment.date(), "value": value, "transactions": 1 + later}
             )
             expected[moment, value] += 1 + later
-        found = merge(spark, tmp_path, HOUR, METRICS_RULE, Batch("gold.metrics", "one", batch_id), few, *rows)
+        found = merge(spark, tmp_path, HOUR, METRICS_RULE, Batch("gold.metrics", "one", batch_id), way, *rows)
     assert Counter({(each["window_start"], each["value"]): each["transactions"] for each in found}) == expected
     assert len(found) == len(expected)
     assert {each["amount"] for each in found} == {Decimal(1), Decimal(2)}
@@ -121,16 +129,16 @@ def test_a_large_table_is_left_to_spark(spark: SparkSession, tmp_path: Path, mon
 
 @pytest.mark.parametrize(("stream", "load"), [(IN_PROCESS, IN_PROCESS), (IN_PROCESS, BY_SPARK), (BY_SPARK, BY_SPARK)])
 def test_two_that_add_to_the_same_windows_at_once_are_both_counted(
-    spark: SparkSession, tmp_path: Path, stream: int, load: int
+    spark: SparkSession, tmp_path: Path, stream: str, load: str
 ) -> None:
     ensure_table(spark, str(tmp_path), HOUR)
     add(spark, tmp_path, 1, "stream", 0)
 
-    def several(generation: str, few: int) -> None:
+    def several(generation: str, way: str) -> None:
         # The key of a merge is a setting of the session.
         session = spark.newSession()
         for batch_id in range(1, 6):
-            add(session, tmp_path, 10, generation, batch_id, few)
+            add(session, tmp_path, 10, generation, batch_id, way)
 
     with ThreadPoolExecutor(2) as both:
         for done in [both.submit(several, *one) for one in (("stream", stream), ("load", load))]:
