@@ -4,6 +4,8 @@ Only for tables of a local lake and rows that fit into memory. The idempotence k
 writers put it, so either finds the other's.
 """
 
+from collections.abc import Callable
+
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 from py4j.protocol import Py4JJavaError
@@ -22,7 +24,19 @@ def takes(path: str, rows: int) -> bool:
     return "://" not in path and rows <= FEW_ROWS
 
 
-def wrote(frame: DataFrame, path: str, app_id: str, version: int, rows: int, instead_of: str | None = None) -> bool:
+Finish = Callable[[pa.Table], pa.Table]
+"""The last step that makes rows of a frame into those of a table."""
+
+
+def wrote(
+    frame: DataFrame,
+    path: str,
+    app_id: str,
+    version: int,
+    rows: int,
+    instead_of: str | None = None,
+    finish: Finish | None = None,
+) -> bool:
     """Commit a batch of at most `rows` if this process can; whether the table has it now, or had it before.
 
     Raises:
@@ -34,7 +48,7 @@ def wrote(frame: DataFrame, path: str, app_id: str, version: int, rows: int, ins
     found = opened_unless_done(path, app_id, version)
     if found is None:
         return True
-    held = rows_for(found, frame)
+    held = rows_for(found, frame, finish)
     if held is None:
         return False
     commit(found, held, app_id, version, instead_of)
@@ -48,7 +62,7 @@ def opened_unless_done(path: str, app_id: str, version: int) -> DeltaTable | Non
     return None if done is not None and done >= version else found
 
 
-def rows_for(found: DeltaTable, frame: DataFrame) -> pa.Table | None:
+def rows_for(found: DeltaTable, frame: DataFrame, finish: Finish | None = None) -> pa.Table | None:
     """Rows with the columns and types of a table; None when they are larger than Spark lets into its driver.
 
     Raises:
@@ -57,12 +71,12 @@ def rows_for(found: DeltaTable, frame: DataFrame) -> pa.Table | None:
     """
     schema = pa.schema(found.schema().to_arrow())
     try:
-        rows = frame.select(*schema.names).toArrow()
+        rows = frame.toArrow() if finish else frame.select(*schema.names).toArrow()
     except Py4JJavaError as error:
         if "spark.driver.maxResultSize" in str(error):
             return None
         raise
-    return rows.cast(schema)
+    return (finish(rows).select(schema.names) if finish else rows).cast(schema)
 
 
 def commit(found: DeltaTable, rows: pa.Table, app_id: str, version: int, instead_of: str | None = None) -> None:

@@ -6,8 +6,9 @@ checkpoint: with a constant id, a lost checkpoint would make Delta skip new data
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 
 from delta.tables import DeltaTable
@@ -102,12 +103,22 @@ def read_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> DataFram
     return spark.read.format("delta").load(location(lake_root, spec))
 
 
-def append_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch, rows: int) -> None:
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """What makes the rows of a frame into those of a table, for whoever writes them; both give the same rows."""
+
+    by_spark: Callable[[DataFrame], DataFrame]
+    in_process: in_process.Finish
+
+
+def append_once(
+    frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch, rows: int, last: LastStep | None = None
+) -> None:
     """Append a batch's rows, of which there are at most `rows`; nothing when the table has the batch already."""
     reached(Failpoint.BEFORE_APPEND, spec.full_name)
     path, app_id = location(lake_root, spec), batch.app_id(spec.full_name)
-    if not in_process.wrote(frame, path, app_id, batch.batch_id, rows):
-        _keyed(frame, spec, batch).mode("append").save(path)
+    if not in_process.wrote(frame, path, app_id, batch.batch_id, rows, finish=last.in_process if last else None):
+        _keyed(last.by_spark(frame) if last else frame, spec, batch).mode("append").save(path)
     reached(Failpoint.AFTER_APPEND, spec.full_name)
 
 

@@ -1,6 +1,6 @@
 """The contract on the real engine: every row of the poison table is named, every good row is typed exactly."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from medallion_assets_tests.poison import ARRIVED, POISON, SOME_CARD, message, o
 from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.masking import has_card_number, mask_card_numbers
 from spark_jobs.schemas import table_schema
+from spark_jobs.streaming_bronze import raw_rows, raw_table
 from spark_jobs.streaming_silver import quarantined, without_sound_messages
 
 LIMITS = TimeLimits("10 minutes", "5 minutes")
@@ -86,6 +87,23 @@ def test_masking_changes_nothing_but_the_card_number(spark: SparkSession) -> Non
     rows = bronze(spark, message(card_number=SOME_CARD), kept).orderBy("offset").collect()
     assert bytes(rows[0].value) == message(card_number="************1111")
     assert (bytes(rows[1].value), rows[1].card_masked) == (kept, False)
+
+
+def test_bronze_is_the_same_with_and_without_spark(spark: SparkSession) -> None:
+    card = SOME_CARD.encode()
+    cards = [b"\xff %s \xc3\xa9 %s" % (card, card), b"x%s" % card, b"%s,4222222222222" % card, b"", None]
+    values = [*cards, message(card_number=SOME_CARD), *(value for value, _, _ in POISON.values()), *odd_messages(300)]
+    rows = [("transactions", 0, offset, ARRIVED, b"k", value) for offset, value in enumerate(values)]
+    schema = "topic string, partition int, offset bigint, kafka_timestamp timestamp, key binary, value binary"
+    messages = spark.createDataFrame(rows, schema)
+    compared = ("topic", "partition", "offset", "kafka_timestamp", "key", "value", "card_masked")
+    by_spark = raw_rows(messages).select(*compared).toArrow().sort_by("offset").to_pylist()
+    in_process = raw_table(messages.toArrow()).select(compared).sort_by("offset").to_pylist()
+    assert in_process == by_spark
+    assert [row["card_masked"] for row in by_spark[:6]] == [True, False, True, False, False, True]
+    assert by_spark[0]["value"] == b"\xff ************1111 \xc3\xa9 ************1111"
+    written = raw_table(messages.toArrow())["ingested_at"].unique()
+    assert abs(written[0].as_py() - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_the_lanes_give_the_same_answer(spark: SparkSession) -> None:
