@@ -1,6 +1,7 @@
 """Compaction, checkpoint and clean-up of Delta tables, by delta-rs: no JVM, and no conflict with the streams.
 
-Only tables that streams append to are compacted: an append never conflicts with a rewrite of older files, a MERGE may.
+Only tables that streams append to are compacted: an append never conflicts with a rewrite of older files, an addition to
+sums may.
 Compaction commits with `dataChange=false`, so streams that read the table pass over it.
 """
 
@@ -56,7 +57,7 @@ def append_only(spec: TableSpec) -> bool:
 
 
 def should_compact(spec: TableSpec, found: Shape) -> bool:
-    """Whether a rewrite pays, and cannot meet a MERGE."""
+    """Whether a rewrite pays, and cannot meet an addition to sums."""
     return append_only(spec) and found.small >= ENOUGH_SMALL_FILES
 
 
