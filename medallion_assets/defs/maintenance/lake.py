@@ -1,8 +1,7 @@
 """Compaction, checkpoint and clean-up of Delta tables, by delta-rs: no JVM, and no conflict with the streams.
 
-Only tables that streams append to are compacted: an append never conflicts with a rewrite of older files, an addition to
-sums may.
-Compaction commits with `dataChange=false`, so streams that read the table pass over it.
+Only tables that streams append to are compacted: an append never conflicts with a rewrite of older files, an addition
+to sums may. Compaction commits with `dataChange=false`, so streams that read the table pass over it.
 """
 
 from collections.abc import Mapping
