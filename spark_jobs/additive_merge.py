@@ -31,6 +31,9 @@ from spark_jobs.micro_batch import Batch
 
 _FEW_IN_TABLE = 2_000_000
 """Rows of a table that is read whole, since its key has no time: up to here it is added to in this process."""
+_MOST_WINDOWS = 1_000
+"""Of a batch that is added in this process: delta-rs (1.6.6) goes through a predicate by recursion, and 40,000 values
+overflowed the stack and ended the process (20,000 did not). A batch of the past has as many; one of traffic dozens."""
 _ATTEMPTS = 6
 _FIRST_PAUSE = 0.5
 """Seconds, doubled each time: of two who begin again at once, the same one is first each time."""
@@ -97,6 +100,8 @@ def _added_in_process(updates: DataFrame, path: str, spec: TableSpec, rule: Addi
         return False
     if rows.num_rows:
         windows = _windows(rows, spec)
+        if sum(map(len, windows.values())) > _MOST_WINDOWS:
+            return False
         there = found.to_pyarrow_table(filters=[(column, "in", values) for column, values in windows.items()] or None)
         in_process.commit(found, added(there, rows, rule), app_id, batch.batch_id, _sql(windows))
     return True

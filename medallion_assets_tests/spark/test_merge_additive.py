@@ -116,6 +116,26 @@ def test_least_and_greatest_are_kept(spark: SparkSession, tmp_path: Path) -> Non
     assert len(others) == 2
 
 
+@pytest.mark.parametrize(("hours", "operation"), [(950, "WRITE"), (3_000, "MERGE")])
+def test_a_batch_of_the_past_is_left_to_spark(spark: SparkSession, tmp_path: Path, hours: int, operation: str) -> None:
+    """So many windows in one predicate would overflow the stack of the process."""
+    ensure_table(spark, str(tmp_path), HOUR)
+    columns = HOUR.column_names
+    values = row(HOUR, transactions=1)
+    rows = [
+        tuple((values | {"window_start": moment, "event_date": moment.date()})[c] for c in columns)
+        for moment in (NOW - timedelta(hours=number) for number in range(hours))
+    ]
+    frame = spark.createDataFrame(rows, table_schema(HOUR)).persist()
+    _ways.now = IN_PROCESS
+    for batch_id in range(2):
+        merge_additive(frame, str(tmp_path), HOUR, METRICS_RULE, Batch("gold.metrics", "one", batch_id))
+    found = DeltaTable(location(str(tmp_path), HOUR))
+    assert set(found.to_pyarrow_table(columns=["transactions"])["transactions"].to_pylist()) == {2}
+    assert found.history(1)[0]["operation"] == operation
+    frame.unpersist()
+
+
 def test_a_large_table_is_left_to_spark(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure_table(spark, str(tmp_path), MERCHANTS)
     for batch_id, most in enumerate((1, 1, 0)):
