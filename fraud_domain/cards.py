@@ -75,17 +75,22 @@ def holds_card_number(message: bytes) -> bool:
     return _SHORTEST_RUN in digits_as_zeroes(message) and any(find_card_numbers(message.decode()))
 
 
-def masked(message: bytes) -> bytes:
-    """A message with asterisks and the last four digits for each card number; the message itself when it has none.
+def masked(text: str, stars: int | None = None) -> str:
+    """A text with stars, `stars` or one for each hidden digit, and the last four digits for each card number."""
+    for number in dict.fromkeys(find_card_numbers(text)):
+        text = text.replace(number, "*" * (stars or len(number) - 4) + number[-4:])
+    return text
+
+
+def masked_message(message: bytes) -> bytes:
+    """A message with twelve stars and the last four digits for each card number; the message itself when it has none.
 
     Every other byte stays as it is, valid UTF-8 or not.
     """
     if _SHORTEST_RUN not in digits_as_zeroes(message):
         return message
-    found = done = message.decode("latin-1")
-    for number in find_card_numbers(found):
-        done = done.replace(number, "*" * 12 + number[-4:])
-    return message if done == found else done.encode("latin-1")
+    kept = masked(message.decode("latin-1"), stars=12).encode("latin-1")
+    return message if kept == message else kept
 
 
 def digits_as_zeroes(message: bytes) -> bytes:

@@ -69,16 +69,12 @@ def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Ad
     """
     path = location(lake_root, spec)
     reached(Failpoint.BEFORE_MERGE, spec.full_name)
+    rows = updates.count()
     for attempt in range(_ATTEMPTS):
         try:
-            rows = updates.count()
             if batch.batch_id == 0:
                 replace_once(updates, lake_root, spec, batch, rows)
-            elif (
-                not in_process.takes(path, rows)
-                or _is_large(path, spec)
-                or not _added_in_process(updates, path, spec, rule, batch)
-            ):
+            elif not in_process.takes(path, rows) or not _added_in_process(updates, path, spec, rule, batch):
                 _merged_by_spark(updates, path, spec, rule, batch)
         except _OTHERS_FIRST:
             if attempt == _ATTEMPTS - 1:
@@ -90,11 +86,17 @@ def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Ad
 
 
 def _added_in_process(updates: DataFrame, path: str, spec: TableSpec, rule: Additive, batch: Batch) -> bool:
-    """Overwrite the batch's windows by what they were and the batch adds; whether the table has the batch now."""
+    """Overwrite the batch's windows by what they were and the batch adds, if this process can.
+
+    Returns:
+        Whether the table has the batch now.
+    """
     app_id = batch.app_id(spec.full_name)
     found = in_process.opened_unless_done(path, app_id, batch.batch_id)
     if found is None:
         return True
+    if _is_large(found, spec):
+        return False
     rows = in_process.rows_for(found, updates)
     if rows is None:
         return False
@@ -138,10 +140,10 @@ def _literal(value: date | datetime) -> str:
     return f"DATE '{value}'"
 
 
-def _is_large(path: str, spec: TableSpec) -> bool:
+def _is_large(found: DeltaLog, spec: TableSpec) -> bool:
     if spec.partition_by:
         return False
-    counts = pa.table(DeltaLog(path).get_add_actions(flatten=True))["num_records"].to_pylist()
+    counts = pa.table(found.get_add_actions(flatten=True))["num_records"].to_pylist()
     return sum(count or 0 for count in counts) > _FEW_IN_TABLE
 
 

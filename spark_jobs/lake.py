@@ -154,7 +154,7 @@ def written_version(spark: SparkSession, lake_root: str, spec: TableSpec, app_id
 
 @contextmanager
 def idempotent_commands(spark: SparkSession, app_id: str, version: int) -> Iterator[None]:
-    """MERGE and DELETE take their idempotence key from the session; unset it whatever happens."""
+    """MERGE takes its idempotence key from the session; unset it whatever happens."""
     spark.conf.set(f"{_TXN}AppId", app_id)
     spark.conf.set(f"{_TXN}Version", str(version))
     try:

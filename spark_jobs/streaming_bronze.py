@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from fraud_domain.cards import masked
+from fraud_domain.cards import masked_message
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import TableSpec, table
@@ -53,7 +53,7 @@ def raw_table(messages: pa.Table) -> pa.Table:
     """The same without Spark."""
     now, count = datetime.now(UTC), messages.num_rows
     values = messages["value"].to_pylist()
-    kept = [None if value is None else masked(value) for value in values]
+    kept = [None if value is None else masked_message(value) for value in values]
     columns = {name: messages[name] for name in messages.column_names} | {
         "value": pa.array(kept, pa.binary()),
         "card_masked": [mine is not theirs for mine, theirs in zip(kept, values, strict=True)],

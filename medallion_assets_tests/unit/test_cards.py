@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud_domain.cards import TokenKey, find_card_numbers, luhn_valid, masked, normalise, tokenise
+from fraud_domain.cards import TokenKey, find_card_numbers, luhn_valid, masked_message, normalise, tokenise
 
 VISA, MASTERCARD, ELO = "4111111111111111", "5555555555554444", "6362970000457013"
 KEY, OTHER_SECRET = TokenKey("k1", b"first secret"), TokenKey("k1", b"other secret")
@@ -84,9 +84,9 @@ def test_other_digits_are_not_taken_for_a_card(text: str) -> None:
 
 def test_only_the_card_number_of_a_message_is_masked() -> None:
     message = b'{"card_number":"%s","at":1772625600252,"name":"\xff"}' % VISA.encode()
-    assert masked(message) == message.replace(VISA.encode(), b"*" * 12 + VISA[-4:].encode())
+    assert masked_message(message) == message.replace(VISA.encode(), b"*" * 12 + VISA[-4:].encode())
     sound = b'{"at":1772625600252,"name":"\xff"}'
-    assert masked(sound) is sound
+    assert masked_message(sound) is sound
 
 
 @given(st.integers(1_000_000_000_000, 1_999_999_999_999))

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from fraud_domain.cards import find_card_numbers
+from fraud_domain.cards import masked
 from fraud_domain.kafka_client import client_configuration
 from fraud_domain.settings import Settings
 
@@ -42,13 +42,6 @@ def require_broker(bootstrap: str) -> None:
         except (OSError, ValueError):
             continue
     raise NoAnswerError(f"nothing listens at {bootstrap}")
-
-
-def masked(text: str) -> str:
-    """The text with every card number replaced by stars and its last four digits."""
-    for number in set(find_card_numbers(text)):
-        text = text.replace(number, "*" * (len(number) - 4) + number[-4:])
-    return text
 
 
 def parse(value: bytes | None) -> Message:

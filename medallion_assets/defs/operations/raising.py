@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from fraud_domain.cards import find_card_numbers
+from fraud_domain.cards import masked
 from medallion_assets.defs.operations.classify import Kind, classify
 from medallion_assets.platform import Platform
 
@@ -24,19 +24,13 @@ class OpsAlert:
     page: str
 
 
-def masked(text: str) -> str:
-    """The text without card numbers: an error may quote a row."""
-    for number in set(find_card_numbers(text)):
-        text = text.replace(number, "*" * (len(number) - 4) + number[-4:])
-    return text
-
-
 def failed_run(job: str, run_id: str, errors: Sequence[str]) -> OpsAlert:
     """The alert about a failed run.
 
     Args:
         errors: texts from the run's and its steps' failures, the most telling first.
     """
+    # An error may quote a row.
     text = masked("\n".join(error for error in errors if error)) or "no error was recorded"
     cause = classify(text)
     advice = {
