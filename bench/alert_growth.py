@@ -25,6 +25,7 @@ from bench.sink import alert
 from bench.tree_cpu import used
 from fraud_domain.acceptance import Acceptance
 from fraud_domain.cards import TokenKey
+from fraud_domain.micro_batch import Batch
 from fraud_domain.rules import Engine, Subject, load_texts
 from fraud_domain.settings import PROJECT_ROOT, RuleSettings, Settings
 from fraud_domain.topics import TRANSACTIONS
@@ -41,7 +42,6 @@ from spark_jobs.direct.message import Message
 from spark_jobs.direct.store import Due, Store
 from spark_jobs.judging import Limits
 from spark_jobs.lease import Lease
-from spark_jobs.micro_batch import Batch
 from spark_jobs.published_rules import RuleSet
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "alert_growth.json"

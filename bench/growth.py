@@ -25,19 +25,19 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from bench.growth_filler import SILVER, Log, append_commits, merge_commits, traffic
 from bench.stack import spark_environment
 from bench.tree_cpu import used
+from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.tables import TableSpec, location
 from medallion_assets.defs.maintenance.lake import compact, cut_log, delete_files, shape, should_compact
 from medallion_services.embedded.throwaway import fresh_settings
 from spark_jobs.additive_merge import merge_additive
-from spark_jobs.aggregates import METRICS, METRICS_RULE, window_metrics
+from spark_jobs.aggregates import METRICS, METRICS_RULE, added_up, window_metrics
 from spark_jobs.lake import append_once, ensure_table
-from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "growth.json"
@@ -55,8 +55,8 @@ READS = 5
 class Rows:
     """A batch as the streams hold it when they write: silver rows, and their sums a minute."""
 
-    silver: DataFrame
-    minutes: DataFrame
+    silver: pa.Table
+    minutes: pa.Table
 
 
 @dataclass(slots=True)
@@ -65,6 +65,7 @@ class Arm:
 
     name: str
     root: str
+    spark: SparkSession
     next_batch: int = 1
     cpu: dict[str, list[float]] = field(default_factory=dict)
     wall: dict[str, list[float]] = field(default_factory=dict)
@@ -72,9 +73,9 @@ class Arm:
     def write(self, batch: Rows) -> None:
         """One batch into both tables, measured."""
         with self._measured(SILVER):
-            append_once(batch.silver, self.root, SILVER, _batch(self.next_batch), int(RATE * SECONDS_A_BATCH))
+            append_once(batch.silver, self.root, SILVER, _batch(self.next_batch))
         with self._measured(MINUTE):
-            merge_additive(batch.minutes, self.root, MINUTE, METRICS_RULE, _batch(self.next_batch))
+            merge_additive(self.spark, batch.minutes, self.root, MINUTE, METRICS_RULE, _batch(self.next_batch))
         self.next_batch += 1
 
     @contextmanager
@@ -102,22 +103,16 @@ def session() -> Iterator[tuple[SparkSession, Settings]]:
             spark.stop()
 
 
-def batches_of(spark: SparkSession, rows: pa.Table) -> list[Rows]:
-    """Batches in the session's memory, as a stream has persisted them when it writes."""
+def batches_of(rows: pa.Table) -> list[Rows]:
+    """Batches in memory, as a stream has taken them from Spark when it writes."""
     size = int(RATE * SECONDS_A_BATCH)
-    made = []
-    for first in range(0, rows.num_rows - size, size):
-        silver = spark.createDataFrame(rows.slice(first, size), table_schema(SILVER)).persist()
-        minutes = window_metrics(silver, "minute").persist()
-        silver.count()
-        minutes.count()
-        made.append(Rows(silver, minutes))
-    return made
+    slices = (rows.slice(first, size) for first in range(0, rows.num_rows - size, size))
+    return [Rows(silver, added_up(silver)[0]["minute"]) for silver in slices]
 
 
 def make_arm(spark: SparkSession, settings: Settings, name: str) -> Arm:
     """Empty tables."""
-    arm = Arm(name, str(settings.data_dir / "ages" / name.replace(" ", "_")))
+    arm = Arm(name, str(settings.data_dir / "ages" / name.replace(" ", "_")), spark)
     for spec in (SILVER, MINUTE):
         ensure_table(spark, arm.root, spec)
     return arm
@@ -235,7 +230,7 @@ def main(commits: int) -> int:
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         seconds = SECONDS_A_BATCH * (SETTLE + MEASURED + 2)
         live = traffic(spark, settings, today.timestamp(), seconds, RATE)
-        batches = batches_of(spark, live)
+        batches = batches_of(live)
         arms = {name: make_arm(spark, settings, name) for name in (YOUNG, OLD, AGAIN)}
         say("traffic is made")
         warm = make_arm(spark, settings, "warm-up")
@@ -244,7 +239,7 @@ def main(commits: int) -> int:
         say("warm")
         arms[OLD].write(batches[0])
         age(spark, settings, arms[OLD], commits, today.timestamp())
-        arms[MAINTAINED] = Arm(MAINTAINED, str(settings.data_dir / "ages" / MAINTAINED), arms[OLD].next_batch)
+        arms[MAINTAINED] = Arm(MAINTAINED, str(settings.data_dir / "ages" / MAINTAINED), spark, arms[OLD].next_batch)
         shutil.copytree(arms[OLD].root, arms[MAINTAINED].root, copy_function=_linked)
         say(f"{commits} commits are made")
         maintenance = maintain(arms[MAINTAINED])

@@ -15,12 +15,12 @@ from typing import Any
 
 import psycopg
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import PROJECT_ROOT
 from medallion_services.database.prepare import admin_parameters
 from medallion_services.embedded.throwaway import own_database
 from spark_jobs.alert_sink import ALERT_COLUMNS, open_sink
 from spark_jobs.lease import Lease
-from spark_jobs.micro_batch import Batch
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "sink.json"
 ALERTS, BATCH = 100_000, 10_000

@@ -20,6 +20,11 @@ _PROFILE = "default"
 _SPARKS_SCHEME, _OTHERS_SCHEME = "s3a://", "s3://"
 
 
+def is_local(uri: str) -> bool:
+    """Whether a path or URI is on this machine's file system."""
+    return "://" not in uri or uri.startswith("file://")
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Keys of an object store."""

@@ -20,14 +20,15 @@ from delta.exceptions import (
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as DeltaLog
 from deltalake.exceptions import CommitFailedError
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.tables import TableSpec, location
 from spark_jobs import in_process
+from spark_jobs.batch_rows import Rows, as_frame
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lake import idempotent_commands, replace_once
-from spark_jobs.micro_batch import Batch
 
 _FEW_IN_TABLE = 2_000_000
 """Rows of a table that is read whole, since its key has no time: up to here it is added to in this process."""
@@ -55,27 +56,27 @@ class Additive:
     greatest: tuple[str, ...] = ()
 
 
-def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
+def merge_additive(
+    spark: SparkSession, updates: Rows, lake_root: str, spec: TableSpec, rule: Additive, batch: Batch
+) -> None:
     """Add a batch's aggregates to the table: no state, no watermark, so a late row corrects its window.
 
     The first batch of a generation takes the place of all there is, because a new generation reads its source from the
     start. When another writer of the table is first, as a load of history may be, the batch is added after it.
 
     Args:
-        updates: held at hand by the caller; they are read more than once.
+        updates: if they are a frame, held at hand by the caller: they are read more than once.
 
     Raises:
         One of `_OTHERS_FIRST`: others were first each time.
     """
-    path = location(lake_root, spec)
     reached(Failpoint.BEFORE_MERGE, spec.full_name)
-    rows = updates.count()
     for attempt in range(_ATTEMPTS):
         try:
             if batch.batch_id == 0:
-                replace_once(updates, lake_root, spec, batch, rows)
-            elif not in_process.takes(path, rows) or not _added_in_process(updates, path, spec, rule, batch):
-                _merged_by_spark(updates, path, spec, rule, batch)
+                replace_once(updates, lake_root, spec, batch)
+            elif isinstance(updates, DataFrame) or not _added_in_process(updates, lake_root, spec, rule, batch):
+                _merged_by_spark(as_frame(spark, updates), lake_root, spec, rule, batch)
         except _OTHERS_FIRST:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -85,27 +86,24 @@ def merge_additive(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Ad
     reached(Failpoint.AFTER_MERGE, spec.full_name)
 
 
-def _added_in_process(updates: DataFrame, path: str, spec: TableSpec, rule: Additive, batch: Batch) -> bool:
+def _added_in_process(updates: pa.Table, lake_root: str, spec: TableSpec, rule: Additive, batch: Batch) -> bool:
     """Overwrite the batch's windows by what they were and the batch adds, if this process can.
 
     Returns:
         Whether the table has the batch now.
     """
-    app_id = batch.app_id(spec.full_name)
-    found = in_process.opened_unless_done(path, app_id, batch.batch_id)
+    found = in_process.opened_unless_done(lake_root, spec, batch)
     if found is None:
         return True
     if _is_large(found, spec):
         return False
-    rows = in_process.rows_for(found, updates)
-    if rows is None:
-        return False
+    rows = in_process.fitted(updates, found)
     if rows.num_rows:
         windows = _windows(rows, spec)
         if sum(map(len, windows.values())) > _MOST_WINDOWS:
             return False
         there = found.to_pyarrow_table(filters=[(column, "in", values) for column, values in windows.items()] or None)
-        in_process.commit(found, added(there, rows, rule), app_id, batch.batch_id, _sql(windows))
+        in_process.commit(found, added(there, rows, rule), spec, batch, _sql(windows))
     return True
 
 
@@ -147,7 +145,7 @@ def _is_large(found: DeltaLog, spec: TableSpec) -> bool:
     return sum(count or 0 for count in counts) > _FEW_IN_TABLE
 
 
-def _merged_by_spark(updates: DataFrame, path: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
+def _merged_by_spark(updates: DataFrame, lake_root: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
     """The same as a MERGE."""
     spark, app_id = updates.sparkSession, batch.app_id(spec.full_name)
     rows = updates.select(*spec.column_names)
@@ -162,7 +160,7 @@ def _merged_by_spark(updates: DataFrame, path: str, spec: TableSpec, rule: Addit
     changes |= {c: F.least(f"t.{c}", f"u.{c}") for c in rule.least}
     changes |= {c: F.greatest(f"t.{c}", f"u.{c}") for c in rule.greatest}
     merge = (
-        DeltaTable.forPath(spark, path)
+        DeltaTable.forPath(spark, location(lake_root, spec))
         .alias("t")
         .merge(rows.alias("u"), condition)
         .whenMatchedUpdate(set=dict(changes))

@@ -1,13 +1,16 @@
 """Gold aggregates of silver transactions: pure transforms whose results add up across batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pyspark.sql import Column, DataFrame
+import duckdb
+import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraud_domain.tables import MONEY, TOTAL, TableSpec, table
+from fraud_domain.tables import TableSpec, table
 from spark_jobs.additive_merge import Additive
+from spark_jobs.batch_rows import Rows
 
 METRICS = {"minute": table("gold.transaction_metrics_minute"), "hour": table("gold.transaction_metrics_hour")}
 PROFILES = {"customer": table("gold.customer_profiles"), "merchant": table("gold.merchant_profiles")}
@@ -19,54 +22,62 @@ PROFILE_RULE = Additive(
     greatest=("last_seen", "largest"),
 )
 
-_DIMENSIONS = {
-    "all": "all",
+_DIMENSION_COLUMNS = {
     "type": "type",
     "channel": "channel",
     "category": "mcc",
     "country": "merchant_country",
     "state": "billing_state",
 }
+_DIMENSIONS = {"all": "'all'"} | {name: f"coalesce({c}, 'unknown')" for name, c in _DIMENSION_COLUMNS.items()}
 
 AGGREGATED = (
     *("event_time", "status", "amount", "currency", "is_late", "customer_id", "merchant_id"),
-    *(column for column in _DIMENSIONS.values() if column != "all"),
+    *_DIMENSION_COLUMNS.values(),
 )
 """What of a transaction metrics and profiles are made of."""
 
 
-def _is_purchase() -> Column:
-    return (F.col("amount") > 0) & (F.col("status") == "APPROVED")
+_PURCHASE = "(amount > 0 AND status = 'APPROVED')"
+_WINDOW_MEASURES = {
+    "transactions": "count(*)",
+    "approved": "count_if(status = 'APPROVED')",
+    "declined": "count_if(status = 'DECLINED')",
+    "refunds": "count_if(amount < 0)",
+    "late": "count_if(is_late)",
+    "amount": f"coalesce(sum(CASE WHEN {_PURCHASE} THEN amount END), 0)",
+    "refund_amount": "coalesce(sum(CASE WHEN amount < 0 THEN amount END), 0)",
+    "event_date": "min(CAST(event_time AS DATE))",
+}
+_SQUARE = "CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE)"
+_PROFILE_MEASURES = {
+    "transactions": "count(*)",
+    "declined": "count_if(status = 'DECLINED')",
+    "refunds": "count_if(amount < 0)",
+    "purchases": f"count_if({_PURCHASE})",
+    "amount": f"coalesce(sum(CASE WHEN {_PURCHASE} THEN amount END), 0)",
+    "amount_squares": f"coalesce(sum(CASE WHEN {_PURCHASE} THEN {_SQUARE} END), 0)",
+    "largest": f"max(CASE WHEN {_PURCHASE} THEN amount END)",
+    "first_seen": "min(event_time)",
+    "last_seen": "max(event_time)",
+}
+"""In words that Spark and DuckDB both understand."""
 
 
-def _total(value: Column, when: Column) -> Column:
-    return F.coalesce(F.sum(F.when(when, value)), F.lit(0)).cast(TOTAL)
+def _sql(spec: TableSpec, measures: Mapping[str, str]) -> list[str]:
+    """Each measure with the type and the name of its column."""
+    types = {column.name: column.type for column in spec.columns}
+    return [f"CAST({measure} AS {types[name]}) AS {name}" for name, measure in measures.items()]
 
 
 def window_metrics(transactions: DataFrame, span: str) -> DataFrame:
     """Transactions per `span` (minute or hour) of event time and per value of each dimension."""
-    dimensions = F.array(
-        *(
-            F.struct(
-                F.lit(name).alias("dimension"),
-                (F.lit("all") if column == "all" else F.coalesce(F.col(column), F.lit("unknown"))).alias("value"),
-            )
-            for name, column in _DIMENSIONS.items()
-        )
-    )
+    dimensions = F.array(*(F.struct(F.lit(name).alias("dimension"), F.expr(value).alias("value"))
+                           for name, value in _DIMENSIONS.items()))  # fmt: skip
     exploded = transactions.withColumn("_d", F.explode(dimensions))
     return exploded.groupBy(
         F.date_trunc(span, "event_time").alias("window_start"), "_d.dimension", "_d.value", "currency"
-    ).agg(
-        F.count("*").alias("transactions"),
-        F.count_if(F.col("status") == "APPROVED").alias("approved"),
-        F.count_if(F.col("status") == "DECLINED").alias("declined"),
-        F.count_if(F.col("amount") < 0).alias("refunds"),
-        F.count_if("is_late").alias("late"),
-        _total(F.col("amount"), _is_purchase()).alias("amount"),
-        _total(F.col("amount"), F.col("amount") < 0).alias("refund_amount"),
-        F.to_date(F.first(F.date_trunc(span, "event_time"))).alias("event_date"),
-    )
+    ).agg(*map(F.expr, _sql(METRICS[span], _WINDOW_MEASURES)))
 
 
 def hours_of(minutes: DataFrame) -> DataFrame:
@@ -91,22 +102,8 @@ def held_windows(transactions: DataFrame) -> Iterator[dict[str, DataFrame]]:
 def profiles(transactions: DataFrame, spec: TableSpec) -> DataFrame:
     """What is usual per customer or per merchant, and currency."""
     entity = spec.key[0]
-    amount = F.when(_is_purchase(), F.col("amount"))
-    return (
-        transactions.where(F.col(entity).isNotNull())
-        .groupBy(entity, "currency")
-        .agg(
-            F.count("*").alias("transactions"),
-            F.count_if(F.col("status") == "DECLINED").alias("declined"),
-            F.count_if(F.col("amount") < 0).alias("refunds"),
-            F.count_if(_is_purchase()).alias("purchases"),
-            _total(F.col("amount"), _is_purchase()).alias("amount"),
-            F.coalesce(F.sum(amount.cast("double") * amount.cast("double")), F.lit(0.0)).alias("amount_squares"),
-            F.max(amount).cast(MONEY).alias("largest"),
-            F.min("event_time").alias("first_seen"),
-            F.max("event_time").alias("last_seen"),
-        )
-    )
+    known = transactions.where(F.col(entity).isNotNull())
+    return known.groupBy(entity, "currency").agg(*map(F.expr, _sql(spec, _PROFILE_MEASURES)))
 
 
 @contextmanager
@@ -118,6 +115,42 @@ def held_profiles(transactions: DataFrame) -> Iterator[dict[str, DataFrame]]:
     finally:
         for usual in held.values():
             usual.unpersist()
+
+
+@contextmanager
+def held_aggregates(transactions: Rows) -> Iterator[tuple[Mapping[str, Rows], Mapping[str, Rows]]]:
+    """Window metrics by span and profiles by entity of a batch, at hand in the block."""
+    if isinstance(transactions, DataFrame):
+        with held_windows(transactions) as windows, held_profiles(transactions) as usual:
+            yield windows, usual
+    else:
+        yield added_up(transactions)
+
+
+def added_up(transactions: pa.Table) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
+    """The same of rows in this process, by DuckDB; times are UTC without saying so."""
+    number = transactions.column_names.index("event_time")
+    plain = transactions.set_column(number, "event_time", transactions["event_time"].cast(pa.timestamp("us")))
+    # Few rows: a second thread would only wait for the first.
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("transactions", plain)
+        windows = {span: connection.sql(_windows_query(span)).to_arrow_table() for span in METRICS}
+        usual = {entity: connection.sql(_profiles_query(spec)).to_arrow_table() for entity, spec in PROFILES.items()}
+    return windows, usual
+
+
+def _windows_query(span: str) -> str:
+    each = ", ".join(f"{{'dimension': '{name}', 'value': {value}}}" for name, value in _DIMENSIONS.items())
+    key = (f"date_trunc('{span}', event_time) AS window_start", "_d.dimension", "_d.value", "currency")
+    columns = ", ".join([*key, *_sql(METRICS[span], _WINDOW_MEASURES)])
+    # Names and measures are of this module and of the registry.
+    return f"SELECT {columns} FROM (SELECT *, unnest([{each}]) AS _d FROM transactions) GROUP BY ALL"  # noqa: S608
+
+
+def _profiles_query(spec: TableSpec) -> str:
+    entity = spec.key[0]
+    columns = ", ".join([entity, "currency", *_sql(spec, _PROFILE_MEASURES)])
+    return f"SELECT {columns} FROM transactions WHERE {entity} IS NOT NULL GROUP BY ALL"  # noqa: S608
 
 
 def rule_metrics(decisions: DataFrame) -> DataFrame:

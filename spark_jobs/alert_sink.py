@@ -10,10 +10,10 @@ import orjson
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.tables import table
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lease import Parameters, check_epoch
-from spark_jobs.micro_batch import Batch
 
 _GENERATED = {"detected_at", "status"}
 ALERT_COLUMNS = tuple(c for c in table("alerts.alerts").column_names if c not in _GENERATED)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, table
 from spark_jobs.additive_merge import Additive, merge_additive
@@ -22,11 +23,11 @@ from spark_jobs.aggregates import (
     held_windows,
 )
 from spark_jobs.batch import Days
+from spark_jobs.batch_rows import taken
 from spark_jobs.history_load import Load, append_history, is_written
 from spark_jobs.judging import LOOK_BACK_DAYS
 from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.medallion_gold import decide_all
-from spark_jobs.micro_batch import Batch
 from spark_jobs.published_rules import RuleSet
 from spark_jobs.runtime import say
 
@@ -65,7 +66,8 @@ def load_metrics(spark: SparkSession, settings: Settings, load: Load, windows: M
 
 def _add(spark: SparkSession, updates: DataFrame, lake: str, spec: TableSpec, rule: Additive, batch: Batch) -> None:
     ensure_table(spark, lake, spec)
-    merge_additive(updates, lake, spec, rule, batch)
+    few = taken(updates, lake, updates.count())
+    merge_additive(spark, updates if few is None else few, lake, spec, rule, batch)
     say(f"gold: {spec.full_name}")
 
 

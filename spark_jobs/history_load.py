@@ -14,10 +14,10 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.tables import TableSpec
 from fraud_domain.topics import HISTORY_PREFIX
 from spark_jobs.lake import append_no_news, written_version
-from spark_jobs.micro_batch import Batch
 
 _CHUNK_BYTES = 512 * 1024 * 1024
 SPLIT_BYTES = 128 * 1024 * 1024

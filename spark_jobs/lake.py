@@ -6,9 +6,8 @@ checkpoint: with a constant id, a lost checkpoint would make Delta skip new data
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 
 from delta.tables import DeltaTable
@@ -16,10 +15,12 @@ from deltalake import DeltaTable as DeltaLog
 from deltalake import Schema
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 
+from fraud_domain.micro_batch import Batch
+from fraud_domain.object_store import is_local
 from fraud_domain.tables import TableSpec, location
 from spark_jobs import in_process
+from spark_jobs.batch_rows import Rows
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 
 _LOG_IS_READ_AGAIN = "interval 30 hours"
@@ -60,7 +61,7 @@ def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
     On a local lake delta-rs does it in milliseconds; a cold Spark needs seconds for each table.
     """
     path, wanted = location(lake_root, spec), properties(spec)
-    if "://" not in path:
+    if is_local(path):
         found = DeltaLog.create(
             path,
             schema=Schema.from_json(json.dumps(spec.delta_schema)),
@@ -87,13 +88,13 @@ def ensure_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> str:
 def is_there(spark: SparkSession, lake_root: str, spec: TableSpec) -> bool:
     """Whether the table was ever made."""
     path = location(lake_root, spec)
-    return DeltaTable.isDeltaTable(spark, path) if "://" in path else DeltaLog.is_deltatable(path)
+    return bool(DeltaLog.is_deltatable(path)) if is_local(path) else DeltaTable.isDeltaTable(spark, path)
 
 
 def has_rows(spark: SparkSession, lake_root: str, spec: TableSpec) -> bool:
     """Whether anything was ever written to the table."""
     path = location(lake_root, spec)
-    if "://" not in path:
+    if is_local(path):
         return bool(DeltaLog(path).version() > 0)
     return not read_table(spark, lake_root, spec).isEmpty()
 
@@ -103,22 +104,13 @@ def read_table(spark: SparkSession, lake_root: str, spec: TableSpec) -> DataFram
     return spark.read.format("delta").load(location(lake_root, spec))
 
 
-@dataclass(frozen=True, slots=True)
-class LastStep:
-    """What makes the rows of a frame into those of a table, for whoever writes them; both give the same rows."""
-
-    by_spark: Callable[[DataFrame], DataFrame]
-    in_process: in_process.Finish
-
-
-def append_once(
-    frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch, rows: int, last: LastStep | None = None
-) -> None:
-    """Append a batch's rows, of which there are at most `rows`; nothing when the table has the batch already."""
+def append_once(rows: Rows, lake_root: str, spec: TableSpec, batch: Batch) -> None:
+    """Append a batch's rows; nothing when the table has the batch already."""
     reached(Failpoint.BEFORE_APPEND, spec.full_name)
-    path, app_id = location(lake_root, spec), batch.app_id(spec.full_name)
-    if not in_process.wrote(frame, path, app_id, batch.batch_id, rows, finish=last.in_process if last else None):
-        _keyed(last.by_spark(frame) if last else frame, spec, batch).mode("append").save(path)
+    if isinstance(rows, DataFrame):
+        _keyed(rows, spec, batch).mode("append").save(location(lake_root, spec))
+    else:
+        in_process.write_once(rows, lake_root, spec, batch)
     reached(Failpoint.AFTER_APPEND, spec.full_name)
 
 
@@ -129,11 +121,12 @@ def append_no_news(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Bat
     reached(Failpoint.AFTER_APPEND, spec.full_name)
 
 
-def replace_once(frame: DataFrame, lake_root: str, spec: TableSpec, batch: Batch, rows: int) -> None:
-    """Put a batch's rows, of which there are at most `rows`, in the place of all that a table has, once."""
-    path, app_id = location(lake_root, spec), batch.app_id(spec.full_name)
-    if not in_process.wrote(frame, path, app_id, batch.batch_id, rows, in_process.ALL):
-        _keyed(frame, spec, batch).mode("overwrite").save(path)
+def replace_once(rows: Rows, lake_root: str, spec: TableSpec, batch: Batch) -> None:
+    """Put a batch's rows in the place of all that a table has, once."""
+    if isinstance(rows, DataFrame):
+        _keyed(rows, spec, batch).mode("overwrite").save(location(lake_root, spec))
+    else:
+        in_process.write_once(rows, lake_root, spec, batch, in_process.ALL)
 
 
 def _keyed(frame: DataFrame, spec: TableSpec, batch: Batch) -> DataFrameWriter:

@@ -6,11 +6,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.tables import TableSpec
 from spark_jobs.additive_merge import Additive
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.lease import Parameters
-from spark_jobs.micro_batch import Batch
 
 
 def _qualified(spec: TableSpec) -> sql.Composable:

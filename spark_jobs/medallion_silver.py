@@ -12,51 +12,48 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
-from fraud_domain.tables import TableSpec, table
+from fraud_domain.tables import table
 from spark_jobs.batch import main
+from spark_jobs.batch_rows import counts
 from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.history_load import Chunk, Load, append_history, is_written, plan, source_files
 from spark_jobs.lake import ensure_table, read_table
 from spark_jobs.medallion_bronze import BRONZE, parser
 from spark_jobs.runtime import say
-from spark_jobs.streaming_silver import counted, late, quarantined, without_sound_messages
+from spark_jobs.streaming_silver import PARTS, VALID, marked, without_sound_messages
+from spark_jobs.table_parts import Part
 
-SILVER, QUARANTINE, LATE = (
-    table(name) for name in ("silver.transactions", "silver.quarantine", "silver.late_transactions")
-)
+SILVER = table("silver.transactions")
+_PARTS = PARTS[SILVER.name]
 
 
 def load_silver(spark: SparkSession, settings: Settings, load: Load) -> None:
     """Write every chunk that is not in silver, quarantine and late rows yet."""
     lake = settings.lake_root
-    for spec in (SILVER, QUARANTINE, LATE):
-        ensure_table(spark, lake, spec)
+    for part in _PARTS:
+        ensure_table(spark, lake, part.spec)
     for chunk in load.chunks:
-        missing = [s for s in (SILVER, QUARANTINE, LATE) if not is_written(spark, lake, s, load, chunk.version)]
+        missing = [part for part in _PARTS if not is_written(spark, lake, part.spec, load, chunk.version)]
         if missing:
             _load_chunk(spark, settings, load, chunk, missing)
         say(f"silver: chunk {chunk.version} of {len(load.chunks)}")
 
 
-def _load_chunk(
-    spark: SparkSession, settings: Settings, load: Load, chunk: Chunk, missing: Sequence[TableSpec]
-) -> None:
+def _load_chunk(spark: SparkSession, settings: Settings, load: Load, chunk: Chunk, missing: Sequence[Part]) -> None:
     """Write a chunk to the tables that lack it."""
     lake, limits = settings.lake_root, TimeLimits(settings.streams.late_after, settings.streams.future_tolerance)
     raw = load.of(read_table(spark, lake, BRONZE), chunk)
-    parsed = without_sound_messages(parse_transactions(raw, limits)).persist()
+    parsed = marked(without_sound_messages(parse_transactions(raw, limits))).persist()
     try:
-        sound = parsed.where(F.col("errors").isNull())
-        out = left_out(sound, read_table(spark, lake, SILVER), load, chunk).persist()
+        out = left_out(parsed.where(VALID), read_table(spark, lake, SILVER), load, chunk).persist()
         # Read before the write begins: a write that reads its own table fails when a stream appends meanwhile.
         out.count()
-        valid = sound.join(out, ["partition", "offset"], "left_anti")
-        outputs = {SILVER: valid, QUARANTINE: quarantined(parsed), LATE: late(valid)}
-        counts = dict(zip(outputs, counted(parsed), strict=True))
-        for spec in missing:
+        # A refused row has no trusted id, so it is not among those left out.
+        kept = parsed.join(out, ["partition", "offset"], "left_anti")
+        for part, count in zip(missing, counts(parsed, [part.flag for part in missing]), strict=True):
             # A chunk is noted in each table, also where it has no row.
-            rows = outputs[spec] if counts[spec] else outputs[spec].limit(0)
-            append_history(rows, lake, spec, load, chunk.version)
+            rows = kept.where(part.flag) if count else kept.limit(0)
+            append_history(rows, lake, part.spec, load, chunk.version)
         out.unpersist()
     finally:
         parsed.unpersist()

@@ -1,15 +1,19 @@
 """What a rebased query writes: the rows that its table does not hold yet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
+from operator import or_
+from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
 from fraud_domain.streams import StreamSpec, checkpoint_path
 from fraud_domain.tables import TableSpec
 from fraud_domain.topics import HISTORY_PREFIX
+from spark_jobs.batch_rows import Rows
 from spark_jobs.lake import has_rows, read_table
 from spark_jobs.rebase import LostCheckpointError, Rebase, rebase_of
 from spark_jobs.sources import generation_of
@@ -17,26 +21,28 @@ from spark_jobs.sources import generation_of
 POSITION = ("topic", "partition", "offset")
 
 
-def touches(rebase: Rebase, rows: DataFrame) -> bool:
+def touches(rebase: Rebase, rows: Rows) -> bool:
     """Whether any row may be in the tables already: only then it is worth a look."""
-    return not rows.where(_known(rebase)).isEmpty()
+    if isinstance(rows, DataFrame):
+        return not rows.where(_known(rebase, F.col, F.lit(False))).isEmpty()
+    return bool(rows.filter(_known(rebase, pc.field, pc.scalar(False))).num_rows)
 
 
 def missing(rebase: Rebase, rows: DataFrame, lake_root: str, spec: TableSpec, key: Sequence[str]) -> DataFrame:
     """The rows that a table does not hold yet, by `key`."""
     there = read_table(rows.sparkSession, lake_root, spec).select(*key)
-    known = _known(rebase)
+    known = _known(rebase, F.col, F.lit(False))
     return rows.where(~known).unionByName(rows.where(known).join(there, list(key), "left_anti"))
 
 
-def _known(rebase: Rebase) -> Column:
-    """Whether a row is at or below `known_to`."""
+def _known(rebase: Rebase, column: Callable[[str], Any], never: Any) -> Any:
+    """Whether a row is at or below `known_to`, as an expression of Spark or of Arrow."""
     each = [
-        (F.col("topic") == topic) & (F.col("partition") == int(partition)) & (F.col("offset") <= offset)
+        (column("topic") == topic) & (column("partition") == int(partition)) & (column("offset") <= offset)
         for topic, partitions in rebase.known_to.items()
         for partition, offset in partitions.items()
     ]
-    return reduce(lambda a, b: a | b, each, F.lit(False))
+    return reduce(or_, each, never)
 
 
 def _was_streamed_to(spark: SparkSession, settings: Settings, spec: TableSpec) -> bool:

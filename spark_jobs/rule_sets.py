@@ -19,8 +19,8 @@ from psycopg_pool import ConnectionPool
 from pyspark import SparkFiles, TaskContext
 from pyspark.sql import SparkSession
 
+from fraud_domain.micro_batch import Batch
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.micro_batch import Batch
 from spark_jobs.published_rules import (
     LOOK_EVERY_SECONDS,
     LOOK_PATIENCE_SECONDS,

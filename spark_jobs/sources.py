@@ -14,6 +14,9 @@ FETCH_WAIT_MS = "10"
 """Spark asks for offsets on the connection on which the consumer's read-ahead still waits for news: at the default of
 500 ms an alert batch of 10 rows took 570-690 ms, with this 160-230 ms (bench/results/fetch_wait.txt)."""
 
+_MOST_FILES, _MOST_BYTES = 200, "64m"
+"""Of a Delta table in one batch; compressed, so some 300,000 rows."""
+
 
 def kafka_stream(
     spark: SparkSession, settings: Settings, topic: str, max_offsets: int, starting_offsets: str = "earliest"
@@ -32,14 +35,21 @@ def kafka_stream(
 
 
 def delta_stream(
-    spark: SparkSession, settings: Settings, spec: TableSpec, max_files: int = 200, from_version: int | None = None
+    spark: SparkSession, settings: Settings, spec: TableSpec, from_version: int | None = None
 ) -> DataFrame:
     """A Delta table as a stream of its appended rows; a change or a lost file stops the query.
+
+    A batch has some `_MOST_BYTES` at most and one file at least, so that its rows fit into the driver.
 
     `from_version` reads the log from that commit on instead of the table as it is now: from its first, history that was
     loaded in batch before the first start, and went on to the next table already, is left out.
     """
-    reader = spark.readStream.format("delta").option("failOnDataLoss", "true").option("maxFilesPerTrigger", max_files)
+    reader = (
+        spark.readStream.format("delta")
+        .option("failOnDataLoss", "true")
+        .option("maxFilesPerTrigger", _MOST_FILES)
+        .option("maxBytesPerTrigger", _MOST_BYTES)
+    )
     if from_version is not None:
         reader = reader.option("startingVersion", str(from_version))
     return reader.load(location(settings.lake_root, spec))

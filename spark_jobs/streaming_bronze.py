@@ -16,12 +16,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.cards import masked_message
+from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import TableSpec, table
-from spark_jobs.lake import LastStep, append_once, current_generation, ensure_table, read_table
+from spark_jobs.batch_rows import taken
+from spark_jobs.lake import append_once, current_generation, ensure_table, read_table
 from spark_jobs.masking import has_card_number, mask_card_numbers
-from spark_jobs.micro_batch import Batch
 from spark_jobs.sources import has_checkpoint, kafka_stream, lake_trigger, offsets_after, triggered
 from spark_jobs.spark_runtime import main
 
@@ -63,9 +64,6 @@ def raw_table(messages: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-_AS_RAW_ROWS = LastStep(raw_rows, raw_table)
-
-
 def starting_offsets(spark: SparkSession, settings: Settings, spec: TableSpec) -> str:
     """Where a query without a checkpoint begins: after what bronze holds, else at the earliest offset.
 
@@ -100,7 +98,8 @@ def write_raw(lake_root: str, spec: TableSpec, most: int) -> Callable[[DataFrame
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = Batch(spec.full_name, current_generation(frame), batch_id)
-        append_once(frame, lake_root, spec, batch, most, _AS_RAW_ROWS)
+        messages = taken(frame, lake_root, most)
+        append_once(raw_rows(frame) if messages is None else raw_table(messages), lake_root, spec, batch)
 
     return write
 

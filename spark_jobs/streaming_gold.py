@@ -5,15 +5,15 @@ spark-submit spark_jobs/streaming_gold.py
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
-from fraud_domain.tables import DECISION_COLUMNS, TableSpec, table
+from fraud_domain.tables import DECISION_COLUMNS, table
 from spark_jobs.additive_merge import merge_additive
 from spark_jobs.aggregates import (
     AGGREGATED,
@@ -21,22 +21,23 @@ from spark_jobs.aggregates import (
     METRICS_RULE,
     PROFILE_RULE,
     PROFILES,
-    held_profiles,
-    held_windows,
+    held_aggregates,
     rule_metrics,
 )
+from spark_jobs.batch_rows import as_tuples, at_hand
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.lake import append_once, current_generation, ensure_table, replace_once
+from spark_jobs.lake import current_generation, ensure_table, replace_once
 from spark_jobs.marts import add_to_marts, replace_in_mart
-from spark_jobs.micro_batch import Batch
 from spark_jobs.rebase import Rebase, begun
-from spark_jobs.rebased_rows import missing, require_checkpoint, touches
+from spark_jobs.rebased_rows import require_checkpoint
 from spark_jobs.schemas import columns_schema
 from spark_jobs.sources import delta_stream, triggered
 from spark_jobs.spark_runtime import main
+from spark_jobs.table_parts import Part, append_parts, needed
 
 GOLD = stream("gold")
 DECISIONS, ALERTS = table("gold.fraud_decisions"), table("gold.fraud_alerts")
+DECIDED = (Part(DECISIONS, "_decided", DECISIONS.key), Part(ALERTS, "alert", ALERTS.key))
 RULE_METRICS, RULE_MART = table("gold.rule_metrics_daily"), table("mart.rule_metrics_daily")
 METRIC_MARTS = {span: table(f"mart.transaction_metrics_{span}") for span in METRICS}
 
@@ -55,21 +56,18 @@ def write_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
     database = settings.postgres_parameters("fraud_writer")
 
     def write(frame: DataFrame, batch_id: int) -> None:
-        batch = Batch("gold.metrics", current_generation(frame), batch_id)
-        frame.persist()
-        try:
-            with held_windows(frame) as windows, held_profiles(frame) as usual:
-                for span, updates in windows.items():
-                    merge_additive(updates, settings.lake_root, METRICS[span], METRICS_RULE, batch)
-                for entity, updates in usual.items():
-                    merge_additive(updates, settings.lake_root, PROFILES[entity], PROFILE_RULE, batch)
-                marts = [
-                    (METRIC_MARTS[span], METRICS_RULE, _tuples(updates, METRIC_MARTS[span]))
-                    for span, updates in windows.items()
-                ]
-                add_to_marts(database, batch, marts)
-        finally:
-            frame.unpersist()
+        batch, lake = Batch("gold.metrics", current_generation(frame), batch_id), settings.lake_root
+        spark = frame.sparkSession
+        with at_hand(frame, lake) as rows, held_aggregates(rows) as (windows, usual):
+            for span, updates in windows.items():
+                merge_additive(spark, updates, lake, METRICS[span], METRICS_RULE, batch)
+            for entity, updates in usual.items():
+                merge_additive(spark, updates, lake, PROFILES[entity], PROFILE_RULE, batch)
+            marts = [
+                (METRIC_MARTS[span], METRICS_RULE, as_tuples(updates, METRIC_MARTS[span].column_names))
+                for span, updates in windows.items()
+            ]
+            add_to_marts(database, batch, marts)
 
     return write
 
@@ -79,16 +77,7 @@ def write_decisions(lake_root: str, rebase: Rebase | None = None) -> Callable[[D
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = Batch("gold.decisions", current_generation(frame), batch_id)
-        frame.persist()
-        try:
-            decided, alerts = frame.agg(F.count("*"), F.count_if("alert")).collect()[0]
-            again = rebase if rebase and touches(rebase, frame) else None
-            for spec, rows, count in ((DECISIONS, frame, decided), (ALERTS, frame.where("alert"), alerts)):
-                if spec is DECISIONS or count:
-                    wanted = missing(again, rows, lake_root, spec, spec.key) if again else rows
-                    append_once(wanted, lake_root, spec, batch, count)
-        finally:
-            frame.unpersist()
+        append_parts(frame, lake_root, batch, DECIDED, rebase)
 
     return write
 
@@ -99,19 +88,12 @@ def write_rule_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = Batch("gold.rule_metrics", current_generation(frame), batch_id)
-        rows = frame.persist()
-        try:
-            replace_once(rows, settings.lake_root, RULE_METRICS, batch, rows.count())
+        with at_hand(frame, settings.lake_root) as rows:
+            replace_once(rows, settings.lake_root, RULE_METRICS, batch)
             reached(Failpoint.BEFORE_RULE_MART)
-            replace_in_mart(database, RULE_MART, _tuples(rows, RULE_MART))
-        finally:
-            rows.unpersist()
+            replace_in_mart(database, RULE_MART, as_tuples(rows, RULE_MART.column_names))
 
     return write
-
-
-def _tuples(frame: DataFrame, spec: TableSpec) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in frame.select(*spec.column_names).toLocalIterator()]
 
 
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
@@ -125,6 +107,8 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         parse_decisions(delta_stream(spark, settings, table("bronze.decisions")))
         .withWatermark("ingested_at", within)
         .dropDuplicatesWithinWatermark(list(DECISIONS.key))
+        .withColumn("_decided", F.lit(True))
+        .select(*needed(DECIDED))
     )
     writers = {
         "metrics": delta_stream(spark, settings, table("silver.transactions"))

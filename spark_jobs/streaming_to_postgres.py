@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraud_domain.kafka_client import client_configuration
+from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import Settings, Trigger
 from fraud_domain.streams import DIRECT_STATE, checkpoint_path, stream
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS, TRANSACTIONS
@@ -24,7 +25,6 @@ from spark_jobs.decision_log import DecisionLog
 from spark_jobs.decisions import decide_customers, decide_others
 from spark_jobs.judging import Limits
 from spark_jobs.lake import current_generation
-from spark_jobs.micro_batch import Batch
 from spark_jobs.moved_checkpoint import follow_move
 from spark_jobs.published_rules import RuleSet
 from spark_jobs.rebase import LostCheckpointError, Rebase, begun, rebase_of

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import orjson
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.topics import FRAUD_ALERTS, FRAUD_DECISIONS
 from spark_jobs.alert_sink import AlertSink
 from spark_jobs.decision_log import DecisionLog
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.micro_batch import Batch
 
 
 class Judged(NamedTuple):

@@ -18,6 +18,7 @@ from deltalake import Schema, write_deltalake
 from psycopg.types.json import Jsonb
 
 from fraud_domain.acceptance import Acceptance
+from fraud_domain.micro_batch import Batch
 from fraud_domain.rules import Engine, History, alert_id, load_catalogue
 from fraud_domain.settings import Settings
 from fraud_domain.tables import location, table
@@ -27,7 +28,6 @@ from medallion_services.dashboard import adopt, message
 from medallion_services.generator.timeline import ALL_FRAUDS, Plan, Timeline
 from medallion_services.generator.world import World
 from spark_jobs.alert_sink import ALERT_COLUMNS, AlertSink, open_sink
-from spark_jobs.micro_batch import Batch
 
 DAYS, CUSTOMERS, SEED = 14, 300, 11
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

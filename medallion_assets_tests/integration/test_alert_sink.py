@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import Settings
 from medallion_assets_tests.pipeline import database, take_lease
 from medallion_services.embedded.throwaway import own_database
@@ -14,7 +15,6 @@ from spark_jobs import alert_sink
 from spark_jobs.alert_sink import AlertSink, ReplayDiffersError, open_sink
 from spark_jobs.failpoints import Failpoint
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
-from spark_jobs.micro_batch import Batch
 
 
 @pytest.fixture(scope="module")

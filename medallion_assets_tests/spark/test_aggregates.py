@@ -6,12 +6,14 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from fraud_domain.tables import table
+from medallion_assets.defs.quality.lake_sql import empty
 from medallion_assets_tests.lake_rows import NOW, row
-from spark_jobs.aggregates import AGGREGATED, METRICS, PROFILES, hours_of, profiles, window_metrics
+from spark_jobs.aggregates import AGGREGATED, METRICS, PROFILES, added_up, hours_of, profiles, window_metrics
 from spark_jobs.schemas import table_schema
 
 SILVER = table("silver.transactions")
@@ -60,3 +62,22 @@ def test_nothing_but_the_named_columns_is_needed(silver: DataFrame) -> None:
     assert counted(window_metrics(few, "minute")) == counted(window_metrics(silver, "minute"))
     for spec in PROFILES.values():
         assert counted(profiles(few, spec)) == counted(profiles(silver, spec)) != set()
+
+
+def test_both_engines_add_up_the_same(silver: DataFrame) -> None:
+    windows, usual = added_up(silver.select(*AGGREGATED).toArrow())
+    pairs = [(windows[span], window_metrics(silver, span), spec) for span, spec in METRICS.items()]
+    pairs += [(usual[entity], profiles(silver, spec), spec) for entity, spec in PROFILES.items()]
+    for mine, theirs, spec in pairs:
+        schema = pa.schema(empty(spec).schema)
+        one, other = (_rounded(rows.select(spec.column_names).cast(schema)) for rows in (mine, theirs.toArrow()))
+        assert one == other != []
+
+
+def _rounded(rows: pa.Table) -> list[dict[str, Any]]:
+    """Rows in order; sums of floating point depend on the order in which they are added."""
+    return sorted(
+        ({name: round(value, 4) if isinstance(value, float) else value for name, value in each.items()}
+         for each in rows.to_pylist()),
+        key=str,
+    )  # fmt: skip

@@ -15,7 +15,7 @@ from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.masking import has_card_number, mask_card_numbers
 from spark_jobs.schemas import table_schema
 from spark_jobs.streaming_bronze import raw_rows, raw_table
-from spark_jobs.streaming_silver import quarantined, without_sound_messages
+from spark_jobs.streaming_silver import REFUSED, marked, without_sound_messages
 
 LIMITS = TimeLimits("10 minutes", "5 minutes")
 
@@ -137,5 +137,5 @@ def test_only_a_refused_message_is_carried_on(spark: SparkSession) -> None:
     good, bad = rows.collect()
     assert (good.value, good.errors, good.amount) == (None, None, Decimal("812.4000"))
     assert bytes(bad.value) == refused
-    (kept,) = quarantined(rows).collect()
+    (kept,) = marked(rows).where(REFUSED).collect()
     assert (bytes(kept.value), kept.reason_code) == (refused, "BAD_AMOUNT")

@@ -1,6 +1,5 @@
 """Adding to a table: a batch that runs again has no second effect, a new generation takes the place of the old one."""
 
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -13,24 +12,17 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.tables import TableSpec, location, table
 from medallion_assets_tests.lake_rows import NOW, row
-from spark_jobs import additive_merge, in_process
+from spark_jobs import additive_merge
 from spark_jobs.additive_merge import Additive, merge_additive
 from spark_jobs.aggregates import METRICS_RULE, PROFILE_RULE, PROFILES
 from spark_jobs.lake import ensure_table
-from spark_jobs.micro_batch import Batch
 from spark_jobs.schemas import table_schema
 
 HOUR, MERCHANTS = table("gold.transaction_metrics_hour"), PROFILES["merchant"]
 IN_PROCESS, BY_SPARK = "in process", "by Spark"
-_ways = threading.local()
-
-
-@pytest.fixture(autouse=True)
-def _as_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test says for each batch, not its rows, who writes it."""
-    monkeypatch.setattr(in_process, "takes", lambda path, rows: _ways.now == IN_PROCESS)
 
 
 def merge(
@@ -39,8 +31,7 @@ def merge(
     """Add rows; returns the table afterwards."""
     columns = spec.column_names
     frame = spark.createDataFrame([tuple(row(spec, **each)[c] for c in columns) for each in rows], table_schema(spec))
-    _ways.now = way
-    merge_additive(frame, str(lake), spec, rule, batch)
+    merge_additive(spark, frame if way == BY_SPARK else frame.toArrow(), str(lake), spec, rule, batch)
     found: list[dict[str, Any]] = DeltaTable(location(str(lake), spec)).to_pyarrow_table().to_pylist()
     return found
 
@@ -126,14 +117,12 @@ def test_a_batch_of_the_past_is_left_to_spark(spark: SparkSession, tmp_path: Pat
         tuple((values | {"window_start": moment, "event_date": moment.date()})[c] for c in columns)
         for moment in (NOW - timedelta(hours=number) for number in range(hours))
     ]
-    frame = spark.createDataFrame(rows, table_schema(HOUR)).persist()
-    _ways.now = IN_PROCESS
+    updates = spark.createDataFrame(rows, table_schema(HOUR)).toArrow()
     for batch_id in range(2):
-        merge_additive(frame, str(tmp_path), HOUR, METRICS_RULE, Batch("gold.metrics", "one", batch_id))
+        merge_additive(spark, updates, str(tmp_path), HOUR, METRICS_RULE, Batch("gold.metrics", "one", batch_id))
     found = DeltaTable(location(str(tmp_path), HOUR))
     assert set(found.to_pyarrow_table(columns=["transactions"])["transactions"].to_pylist()) == {2}
     assert found.history(1)[0]["operation"] == operation
-    frame.unpersist()
 
 
 def test_a_large_table_is_left_to_spark(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

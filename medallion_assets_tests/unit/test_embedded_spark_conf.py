@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fraud_domain.object_store import is_local
 from fraud_domain.settings import Settings
 from medallion_services.embedded.secrets import ensure_secrets
-from medallion_services.embedded.spark_conf import is_local, spark_defaults, write_spark_conf
+from medallion_services.embedded.spark_conf import spark_defaults, write_spark_conf
 
 JARS = (Path("/jars/delta.jar"), Path("/jars/hadoop-bare-naked-local-fs-0.1.0.jar"))
 MANAGER = "spark.sql.streaming.checkpointFileManagerClass"

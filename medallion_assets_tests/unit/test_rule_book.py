@@ -8,8 +8,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 from pyspark.sql import SparkSession
 
+from fraud_domain.micro_batch import Batch
 from medallion_services.embedded.ports import LOOPBACK, free_ports
-from spark_jobs.micro_batch import Batch
 from spark_jobs.rule_sets import RuleBook
 
 NO_SPARK = cast(SparkSession, None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 
+from fraud_domain.micro_batch import app_id
 from fraud_domain.settings import Settings
 from fraud_domain.streams import STREAMS, StreamSpec, stream
 from fraud_domain.tables import TableSpec, location, table
@@ -75,23 +76,18 @@ def knowledge(settings: Settings, query: str, generation: str | None) -> Sinks:
         if delta is None:
             continue
         rows = rows or (spec.name != "quarantine" and delta.version() > 0)
-        version = delta.transaction_version(_app_id(query, spec, last)) if last else None
+        version = delta.transaction_version(app_id(query, spec.full_name, last)) if last else None
         newest = max(newest, -1 if version is None else version)
     return Sinks(rows, last, newest, query in BY_ITSELF)
 
 
-def _app_id(query: str, spec: TableSpec, generation: str) -> str:
-    return generation if query.startswith("bronze.") else f"{query}:{spec.full_name}:{generation}"
-
-
 def _last_generation(path: Path, query: str, spec: TableSpec) -> str | None:
     """The generation of the query's newest write, from the table's log."""
+    prefix = app_id(query, spec.full_name, "")
     for action in _newest_first(path):
-        app_id = str(action.get("txn", {}).get("appId", ""))
-        if query.startswith("bronze.") and app_id:
-            return app_id
-        if app_id.startswith(f"{query}:{spec.full_name}:"):
-            return app_id.rsplit(":", 1)[1]
+        noted = str(action.get("txn", {}).get("appId", ""))
+        if noted.startswith(prefix) and noted != prefix:
+            return noted.removeprefix(prefix)
     return None
 
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from fraud_domain.object_store import credentials, credentials_file
+from fraud_domain.object_store import credentials, credentials_file, is_local
 from fraud_domain.settings import MissingSecretError, Settings
 from medallion_services.embedded.jars import spark_jars
 from medallion_services.embedded.logstore import LOG_STORE
@@ -36,11 +36,6 @@ logger.kafka.level = error
 logger.state.name = org.apache.spark.sql.execution.python.streaming.TransformWithStateInPySparkStateServer
 logger.state.level = error
 """
-
-
-def is_local(uri: str) -> bool:
-    """Whether a path or URI is on this machine's file system."""
-    return "://" not in uri or uri.startswith("file://")
 
 
 def on_cluster(settings: Settings) -> bool:

@@ -15,6 +15,7 @@ import orjson
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from fraud_domain.micro_batch import Batch
 from spark_jobs.alert_sink import AlertSink
 from spark_jobs.decision_log import DecisionLog
 from spark_jobs.direct.judge import Judge
@@ -23,7 +24,6 @@ from spark_jobs.direct.message import Message
 from spark_jobs.direct.source import Source
 from spark_jobs.direct.store import Store
 from spark_jobs.failpoints import Failpoint, reached
-from spark_jobs.micro_batch import Batch
 from spark_jobs.plain_error import PlainError, reason_of
 from spark_jobs.progress import Progress
 from spark_jobs.published_rules import (

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from fraud_domain.micro_batch import app_id
 from fraud_domain.streams import stream
 from fraud_domain.tables import table
 from medallion_assets.defs.quality.finding import Finding
@@ -179,7 +180,7 @@ def mart_matches_gold(span: str) -> Invariant:
         text = f"gold {gold[0]} transactions, {gold[1]}; mart {mart['transactions']}, {mart['amount']}"
         if gold == (mart["transactions"], mart["amount"]):
             return Finding(True, text)
-        written = delta.transaction_version(f"gold.metrics:gold.{name}:{mart['generation']}")
+        written = delta.transaction_version(app_id("gold.metrics", f"gold.{name}", mart["generation"]))
         under_way = written is not None and written > mart["batch_id"] and gold[0] > mart["transactions"]
         return Finding(under_way, f"{text}; gold is ahead by the batch under way" if under_way else text)
 
