@@ -177,11 +177,11 @@ class StreamSettings(Group):
     direct_memory_mb: int = Field(
         default=1_000, ge=1, description="Of the direct lane: histories used last, at hand; the others are in its file"
     )
-    bronze: Trigger = Trigger(interval="10 seconds")
+    bronze: Trigger = Trigger(interval="4 seconds")
     silver: Trigger = Field(
-        default=Trigger(interval="2 seconds"), description="Shorter than bronze's: it finds something when bronze wrote"
+        default=Trigger(interval="1 second"), description="Shorter than bronze's: it finds something when bronze wrote"
     )
-    gold: Trigger = Trigger(interval="5 seconds")
+    gold: Trigger = Trigger(interval="2 seconds")
     notes: Trigger = Field(
         default=Trigger(interval="30 seconds"),
         description="Labels and account events in bronze and silver: few, and a commit costs as much as a full one",

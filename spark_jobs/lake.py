@@ -23,10 +23,10 @@ from spark_jobs.batch_rows import Rows
 from spark_jobs.failpoints import Failpoint, reached
 from spark_jobs.schemas import table_schema
 
-_LOG_IS_READ_AGAIN = "interval 30 hours"
-"""Of bronze: a rebase of silver begins a day before the newest row (`medallion_services/checkpoints/rebase.py`)."""
-_LOG_IS_DONE_WITH = "interval 6 hours"
-"""Of the others. Each transaction lists the whole log: 20 us of CPU an entry, 8,640 entries a day and table."""
+_LOG_IS_DONE_WITH = "interval 1 hour"
+"""Who looks whether a table has news lists its whole log: 20 us of CPU an entry, 900 entries an hour and table."""
+_FILE_NAMES_ARE_DONE_WITH = "interval 6 hours"
+"""Of removed files, which stay on disk for a week (`lake_maintenance`): how long each batch reads their names."""
 _LOOKED_UP = frozenset({"topic", "partition", "offset", "kafka_timestamp", "event_time", "window_start", "customer_id"})
 """Besides keys, what queries of the lake look for; least and greatest value of any other column help nobody."""
 _TXN = "spark.databricks.delta.write.txn"
@@ -47,9 +47,8 @@ def properties(spec: TableSpec) -> dict[str, str]:
         "delta.checkpointInterval": "50",
         "delta.enableDeletionVectors": "false",
         "delta.enableExpiredLogCleanup": "false",
-        "delta.logRetentionDuration": _LOG_IS_READ_AGAIN if spec.layer == "bronze" else _LOG_IS_DONE_WITH,
-        # Removed files stay on disk for a week (`lake_maintenance`); here, how long each batch reads their names.
-        "delta.deletedFileRetentionDuration": _LOG_IS_DONE_WITH,
+        "delta.logRetentionDuration": _LOG_IS_DONE_WITH,
+        "delta.deletedFileRetentionDuration": _FILE_NAMES_ARE_DONE_WITH,
         # Of all columns they took a quarter of the time of a write.
         "delta.dataSkippingStatsColumns": ",".join(c for c in spec.column_names if c in known),
     }

@@ -2,6 +2,7 @@
 what the tables lack. `medallion checkpoint rebase` decides where it begins and keeps that in the database."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -22,12 +23,12 @@ class LostCheckpointError(PlainError):
 
 @dataclass(frozen=True, slots=True)
 class Rebase:
-    """What the new generation knows: the largest offset by topic and partition that the tables may hold, and the
-    version of a source table to begin with."""
+    """What the new generation knows: the largest offset by topic and partition that the tables may hold, and the time
+    from which on rows of its source are read; None means all."""
 
     rebase_id: int
     known_to: dict[str, dict[str, int]]
-    from_version: int | None
+    since: datetime | None = None
 
     def covers(self, topic: str, partition: int, offset: int) -> bool:
         """Whether a row at this position was written by the generation before."""
@@ -38,7 +39,12 @@ def rebase_of(settings: Settings, stream: StreamSpec, query: str, generation: st
     """The rebase that a query's generation began with, if any; one not begun yet counts for it."""
     with psycopg.connect(**settings.postgres_parameters("fraud_writer"), autocommit=True) as connection:
         row = connection.execute(_FIND, (stream.name, query, generation)).fetchone()
-    return None if row is None else Rebase(row[0], row[1]["known_to"], row[1]["from_version"])
+    if row is None:
+        return None
+    rebase_id, plan = row
+    # A plan of before November 2026 has no time: its generation is past the rows that it would leave out.
+    since = plan.get("since")
+    return Rebase(rebase_id, plan["known_to"], datetime.fromisoformat(since) if since else None)
 
 
 def begun(settings: Settings, rebase: Rebase | None, generation: Any) -> None:

@@ -35,14 +35,14 @@ def kafka_stream(
 
 
 def delta_stream(
-    spark: SparkSession, settings: Settings, spec: TableSpec, from_version: int | None = None
+    spark: SparkSession, settings: Settings, spec: TableSpec, *, from_first_commit: bool = False
 ) -> DataFrame:
     """A Delta table as a stream of its appended rows; a change or a lost file stops the query.
 
     A batch has some `_MOST_BYTES` at most and one file at least, so that its rows fit into the driver.
 
-    `from_version` reads the log from that commit on instead of the table as it is now: from its first, history that was
-    loaded in batch before the first start, and went on to the next table already, is left out.
+    `from_first_commit` reads the log from there on instead of the table as it is now: history that was loaded in batch
+    before the first start, and went on to the next table already, is left out.
     """
     reader = (
         spark.readStream.format("delta")
@@ -50,8 +50,8 @@ def delta_stream(
         .option("maxFilesPerTrigger", _MOST_FILES)
         .option("maxBytesPerTrigger", _MOST_BYTES)
     )
-    if from_version is not None:
-        reader = reader.option("startingVersion", str(from_version))
+    if from_first_commit:
+        reader = reader.option("startingVersion", "0")
     return reader.load(location(settings.lake_root, spec))
 
 
@@ -65,10 +65,18 @@ def generation_of(spark: SparkSession, path: str) -> str | None:
 
 def has_checkpoint(spark: SparkSession, path: str) -> bool:
     """Whether a query has ever started on this checkpoint, on whatever file system it is."""
+    return _exists(spark, f"{path}/metadata")
+
+
+def has_first_commit(spark: SparkSession, settings: Settings, spec: TableSpec) -> bool:
+    """Whether the log of a Delta table still begins with the table."""
+    return _exists(spark, f"{location(settings.lake_root, spec)}/_delta_log/{0:020d}.json")
+
+
+def _exists(spark: SparkSession, path: str) -> bool:
     jvm: Any = spark._jvm
-    metadata = jvm.org.apache.hadoop.fs.Path(f"{path}/metadata")
-    configuration = spark.sparkContext._jsc.hadoopConfiguration()
-    return bool(metadata.getFileSystem(configuration).exists(metadata))
+    file = jvm.org.apache.hadoop.fs.Path(path)
+    return bool(file.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()).exists(file))
 
 
 NOTES = frozenset({"labels", "account_events"})

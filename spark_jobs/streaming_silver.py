@@ -16,13 +16,13 @@ from fraud_domain.contract import SCHEMA_VERSION
 from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
-from fraud_domain.tables import table
+from fraud_domain.tables import TableSpec, table
 from fraud_domain.topics import HISTORY_PREFIX
 from spark_jobs.contract import TimeLimits, parse_account_events, parse_labels, parse_transactions
 from spark_jobs.lake import current_generation, ensure_table
 from spark_jobs.rebase import Rebase, begun
 from spark_jobs.rebased_rows import POSITION, require_checkpoint
-from spark_jobs.sources import delta_stream, lake_trigger, triggered
+from spark_jobs.sources import delta_stream, has_first_commit, lake_trigger, triggered
 from spark_jobs.spark_runtime import main
 from spark_jobs.table_parts import Part, append_parts, needed
 
@@ -83,6 +83,19 @@ def write_parts(query: str, lake_root: str, rebase: Rebase | None = None) -> Cal
     return write
 
 
+def bronze_rows(spark: SparkSession, settings: Settings, spec: TableSpec, rebase: Rebase | None) -> DataFrame:
+    """A bronze table as a stream, without what was loaded from files, which is in silver already."""
+    from_first_commit = rebase is None and has_first_commit(spark, settings, spec)
+    rows = delta_stream(spark, settings, spec, from_first_commit=from_first_commit)
+    if not from_first_commit:
+        rows = rows.where(~F.startswith("topic", F.lit(HISTORY_PREFIX)))
+    if rebase is None or rebase.since is None:
+        return rows
+    recent = F.col("ingested_at") >= F.lit(rebase.since)
+    # Of days before, not even the files are opened.
+    return rows.where(recent & (F.col("ingest_date") >= F.lit(rebase.since.date())))
+
+
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
     """Start a query for each topic."""
     for spec in (*(table(f"bronze.{name}") for name in SILVER.queries), *SILVER.tables):
@@ -93,11 +106,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         checkpoint = checkpoint_path(settings, SILVER.name, name)
         target = table(f"silver.{name}")
         rebase = require_checkpoint(spark, settings, SILVER, name, target)
-        first = rebase.from_version if rebase else 0
-        raw = delta_stream(spark, settings, table(f"bronze.{name}"), from_version=first)
-        if first is None:
-            # The table as it is has what was loaded from files, which is in silver already.
-            raw = raw.where(~F.startswith("topic", F.lit(HISTORY_PREFIX)))
+        raw = bronze_rows(spark, settings, table(f"bronze.{name}"), rebase)
         parsed = without_sound_messages(_PARSERS[name](raw, limits))
         rows = marked(deduplicated(parsed, target.key, settings.streams.deduplicate_within))
         writer = (

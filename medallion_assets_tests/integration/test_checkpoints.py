@@ -43,6 +43,7 @@ from medallion_services.generator.timeline import Plan, Timeline
 from medallion_services.generator.world import World
 from medallion_services.lake_tables import open_table
 from spark_jobs.lease import Lease
+from spark_jobs.sources import has_first_commit
 
 SEED, CUSTOMERS = 7, 40
 
@@ -160,21 +161,25 @@ def test_what_cannot_be_repaired_begins_anew_and_writes_only_what_is_missing(
         assert examine(stack, query).remedy is Remedy.NOTHING, query
 
 
-def test_a_rebase_reads_the_whole_table_when_its_log_was_cut(stack: Settings, spark: SparkSession) -> None:
+def test_a_rebase_reads_a_day_of_a_table_whose_log_was_cut(stack: Settings, spark: SparkSession) -> None:
     """But not what was loaded from files, which silver got another way."""
     bronze = open_table(stack, table("bronze.transactions"))
     assert bronze is not None
     read = bronze.to_pyarrow_table().slice(0, 1).to_pylist()[0]
     value = read["value"].replace(b'"transaction_id":"', b'"transaction_id":"from-a-file-')
     loaded = {"topic": f"{HISTORY_PREFIX}x", "value": value}
-    write_deltalake(bronze, pa.Table.from_pylist([read | loaded], pa.schema(bronze.schema().to_arrow())), mode="append")
+    days_ago = read["ingested_at"] - timedelta(days=3)
+    done = {"offset": -1, "value": value, "ingested_at": days_ago, "ingest_date": days_ago.date()}
+    rows = pa.Table.from_pylist([read | loaded, read | done], pa.schema(bronze.schema().to_arrow()))
+    write_deltalake(bronze, rows, mode="append")
     old = time.time() - 2 * 86_400
     for entry in Path(location(stack.lake_root, table("bronze.transactions")), "_delta_log").iterdir():
         os.utime(entry, (old, old))
     cut_log(bronze)
-    (oldest,) = (commit["version"] for commit in bronze.history()[-1:])
-    assert oldest > 0
-    assert "reads from the start of its source" in rebase(stack, "silver.transactions", "a test", datetime.now(UTC))[-1]
+    assert not has_first_commit(spark, stack, table("bronze.transactions"))
+    assert has_first_commit(spark, stack, table("bronze.labels"))
+    day_before = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    assert f"reads from {day_before}" in rebase(stack, "silver.transactions", "a test", datetime.now(UTC))[-1]
     drain(spark, stack, "silver", "gold")
     assert_nothing_lost_nothing_doubled(stack)
 

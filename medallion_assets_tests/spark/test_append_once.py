@@ -143,7 +143,7 @@ def test_only_what_a_table_lacks_is_appended_after_a_rebase(
         monkeypatch.setattr(batch_rows, "is_local", lambda _: False)
     ensure_table(spark, str(tmp_path), BRONZE)
     part = Part(BRONZE, "_all", POSITION)
-    rebase = Rebase(1, {"transactions": {"0": 5}}, 0)
+    rebase = Rebase(1, {"transactions": {"0": 5}})
 
     def append(generation: str, *offsets: int, after: Rebase | None = None) -> None:
         rows = ({"topic": "transactions", "offset": offset} for offset in offsets)

@@ -5,7 +5,7 @@ So it does not matter how much of the old checkpoint is left. The new generation
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -50,20 +50,20 @@ class Plan:
 
     Args:
         known_to: rows at or below these offsets may be in the tables already.
-        from_version: version of the source table to begin with; None means all that is in the source.
+        since: rows of the source table that were ingested before are left out; None means all that is in the source.
     """
 
     query: str
     known_to: Offsets
-    from_version: int | None = None
+    since: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As `fraud.checkpoint_rebases` keeps it."""
-        return {"known_to": self.known_to, "from_version": self.from_version}
+        return {"known_to": self.known_to, "since": self.since.isoformat() if self.since else None}
 
     def in_words(self) -> str:
         """For the operator."""
-        begin = "the start of its source" if self.from_version is None else f"version {self.from_version} of its source"
+        begin = "the start of its source" if self.since is None else f"{self.since:%Y-%m-%d %H:%M} UTC on"
         known = ", ".join(f"{t}/{p} {o}" for t, each in self.known_to.items() for p, o in sorted(each.items()))
         return f"the next start reads from {begin} and writes only what is missing (known up to: {known or 'nothing'})"
 
@@ -79,12 +79,11 @@ def plan_for(settings: Settings, query: str) -> Plan:
 
 def _silver(settings: Settings, query: str) -> Plan:
     spec = table(query)
-    bronze = table(f"bronze.{spec.name}")
-    found = _rows(settings, {"rows": spec, "quarantine": table("silver.quarantine")}, _KNOWN, {"topic": bronze.topic})
+    topic = table(f"bronze.{spec.name}").topic
+    found = _rows(settings, {"rows": spec, "quarantine": table("silver.quarantine")}, _KNOWN, {"topic": topic})
     horizon = timedelta(microseconds=interval_micros(settings.streams.deduplicate_within))
     last = max((at for *_, at in found), default=None)
-    version = 0 if last is None else _version_at(settings, bronze, last - horizon)
-    return Plan(query, _offsets(found), version)
+    return Plan(query, _offsets(found), None if last is None else last - horizon)
 
 
 def _alerts(settings: Settings, query: str) -> Plan:
@@ -92,17 +91,6 @@ def _alerts(settings: Settings, query: str) -> Plan:
     if query == "alerts.decide":
         return Plan(query, _offsets(_rows(settings, tables, _DECIDED, {})))
     return Plan(query, _offsets(_rows(settings, tables, _OTHERS_DECIDED, {"margin": OTHERS_MARGIN})))
-
-
-def _version_at(settings: Settings, spec: TableSpec, moment: datetime) -> int | None:
-    """The first version of a table that was committed at or after a moment; None when its log begins later."""
-    source = open_table(settings, spec)
-    commits = source.history() if source else []
-    at = {commit["version"]: datetime.fromtimestamp(commit["timestamp"] / 1000, UTC) for commit in commits}
-    oldest = min(at, default=0)
-    if oldest and at[oldest] > moment:
-        return None
-    return min((version for version, when in at.items() if when >= moment), default=0)
 
 
 def _rows(settings: Settings, tables: dict[str, TableSpec], query: str, values: dict[str, Any]) -> list[Any]:

@@ -76,11 +76,11 @@ def lake_maintenance() -> None:
 
 
 def definitions() -> dg.Definitions:
-    """The job, every three hours."""
+    """The job, every hour."""
     schedule = dg.ScheduleDefinition(
-        name="lake_maintenance_every_3_hours",
+        name="lake_maintenance_hourly",
         job=lake_maintenance,
-        cron_schedule="17 */3 * * *",
+        cron_schedule="17 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return dg.Definitions(jobs=[lake_maintenance], schedules=[schedule])

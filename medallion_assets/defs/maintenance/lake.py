@@ -22,7 +22,7 @@ ENOUGH_SMALL_FILES = 100
 RETENTION = timedelta(days=7)
 """How long a removed file stays for readers that lag; Delta's own default."""
 FAR_BEHIND = 500
-"""Versions; more than an hour of triggers of 10 s, and less than the shortest retention of a log (6 hours)."""
+"""Versions; half an hour of triggers of 4 s, and less than what an hour, the retention of a log, has of them."""
 _MERGED = {
     "gold.transaction_metrics_minute",
     "gold.transaction_metrics_hour",
