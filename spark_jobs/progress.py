@@ -1,6 +1,5 @@
 """What a query says about its batches, as rows of `fraud.stream_progress`."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,7 +28,7 @@ def from_json(document: dict[str, Any]) -> Progress:
     return Progress(
         query=document["name"],
         batch_id=document["batchId"],
-        at=datetime.fromisoformat(document["timestamp"].replace("Z", "+00:00")),
+        at=at(document["timestamp"]),
         input_rows=document.get("numInputRows", 0),
         rows_per_second=float(document.get("processedRowsPerSecond") or 0.0),
         batch_ms=float(durations.get("triggerExecution", 0)),
@@ -46,12 +45,9 @@ def from_json(document: dict[str, Any]) -> Progress:
     )
 
 
-def with_rows_after(batch_id: int, reported: Iterable[Progress]) -> list[Progress]:
-    """The batches after `batch_id` that had rows.
-
-    A query that finds nothing to do reports so every ten seconds, under the number of the batch that comes next.
-    """
-    return [progress for progress in reported if progress.batch_id > batch_id and progress.input_rows]
+def at(text: str) -> datetime:
+    """Spark's way to write a time, as such."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def kafka_lag(sources: list[dict[str, Any]]) -> int | None:

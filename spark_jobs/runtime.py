@@ -25,7 +25,7 @@ from fraud_domain.settings import MissingSecretError, Settings
 from spark_jobs.heartbeat import Heartbeat
 from spark_jobs.lease import FencedError, Lease, StreamHeldError
 from spark_jobs.plain_error import PlainError, reason_of
-from spark_jobs.progress import Progress, with_rows_after
+from spark_jobs.progress import Progress
 
 EXIT_FAILED, EXIT_HELD = 1, 75
 SUPERVISOR_VARIABLE = "MEDALLION_SUPERVISOR"
@@ -54,8 +54,11 @@ class Query(Protocol):
     def failure(self) -> str:
         """Why it ended; nothing when it runs or ended as it should."""
 
-    def reported(self) -> Sequence[Progress]:
-        """Its last batches, the oldest first."""
+    def reported(self, after: datetime | None) -> Sequence[Progress]:
+        """Its batches that began after a time, as far as it remembers them, the oldest first.
+
+        One that finds nothing to do may say so, under the number of the batch that comes next.
+        """
 
     def waits(self) -> bool:
         """Whether it has looked at its source and found nothing to do."""
@@ -120,7 +123,8 @@ class _Application:
     heartbeat: Heartbeat
     stop: threading.Event
     _queries: dict[str, Sequence[Query]] = field(default_factory=dict)
-    _seen: dict[str, int] = field(default_factory=dict)
+    _told: dict[str, datetime] = field(default_factory=dict)
+    _done: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> int:
         for stream in self.streams:
@@ -218,13 +222,15 @@ class _Application:
             for stream, queries in self._queries.items():
                 newest, begun = -1, True
                 for query in queries:
-                    reported = query.reported()
-                    begun = begun and (bool(reported) or query.waits())
-                    fresh = with_rows_after(self._seen.get(query.name, -1), reported)
-                    self.heartbeat.record(stream, fresh)
-                    if fresh:
-                        self._seen[query.name] = fresh[-1].batch_id
-                    newest = max(newest, self._seen.get(query.name, -1))
+                    reported = query.reported(self._told.get(query.name))
+                    begun = begun and (query.name in self._told or bool(reported) or query.waits())
+                    filled = [progress for progress in reported if progress.input_rows]
+                    self.heartbeat.record(stream, filled)
+                    if reported:
+                        self._told[query.name] = reported[-1].at
+                    if filled:
+                        self._done[query.name] = filled[-1].batch_id
+                    newest = max(newest, self._done.get(query.name, -1))
                 generation = queries[0].generation if queries else ""
                 state = "running" if begun else "starting"
                 self.heartbeat.beat(stream, state, generation, newest if newest >= 0 else None)

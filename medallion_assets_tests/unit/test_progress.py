@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from spark_jobs.progress import Progress, from_json, kafka_lag, with_rows_after
+from spark_jobs.progress import from_json, kafka_lag
 from spark_jobs.spark_runtime import first_cause
 
 KAFKA_SOURCE: dict[str, Any] = {
@@ -62,16 +62,6 @@ def test_empty_batch_without_state_is_read_as_well() -> None:
     bare = {"name": "q", "batchId": 0, "timestamp": "2026-03-04T12:00:00Z", "processedRowsPerSecond": None}
     progress = from_json(bare)
     assert (progress.input_rows, progress.rows_per_second, progress.batch_ms, progress.lag_rows) == (0, 0.0, 0.0, None)
-
-
-def test_a_batch_after_a_pause_is_counted_though_the_pause_was_reported_under_its_number() -> None:
-    def reported(batch: int, rows: int) -> Progress:
-        return from_json(DOCUMENT | {"batchId": batch, "numInputRows": rows})
-
-    first, pause, second = reported(7, 80), reported(8, 0), reported(8, 50)
-    assert with_rows_after(-1, [first, pause]) == [first]
-    assert with_rows_after(7, [first, pause]) == []
-    assert with_rows_after(7, [first, pause, second]) == [second]
 
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["object", "text"])

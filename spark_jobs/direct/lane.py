@@ -179,9 +179,9 @@ class DirectLane:
         """Why it ended; nothing when it runs or ended as it should."""
         return self._failure
 
-    def reported(self) -> Sequence[Progress]:
+    def reported(self, after: datetime | None) -> Sequence[Progress]:
         """Its last figures."""
-        return list(self._figures.kept)
+        return [progress for progress in list(self._figures.kept) if after is None or progress.at > after]
 
     def waits(self) -> bool:
         """Whether it has looked at its source and found nothing to do."""
