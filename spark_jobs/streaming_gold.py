@@ -125,7 +125,8 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     queries = []
     for name, writer in writers.items():
         named = writer.queryName(f"gold.{name}").option("checkpointLocation", checkpoint_path(settings, "gold", name))
-        queries.append(triggered(named, settings.streams.gold).start())
+        trigger = settings.streams.notes if name == "rule_metrics" else settings.streams.gold
+        queries.append(triggered(named, trigger).start())
         if name == "decisions":
             begun(settings, rebase, queries[-1].id)
     return queries
