@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ from fraud_domain.settings import Settings
 from fraud_domain.tables import delta_tables, location, table
 from medallion_assets.defs.maintenance.lake import (
     ENOUGH_SMALL_FILES,
-    FAR_BEHIND,
     RETENTION,
+    STILL_TO_READ,
     Shape,
     append_only,
     compact,
@@ -105,7 +105,7 @@ def test_what_compaction_replaced_is_deleted_a_week_later_though_the_log_forgot_
     assert ids(platform) == [f"t{number}" for number in range(4)]
 
 
-def test_the_log_is_cut_to_its_retention_unless_a_stream_is_far_behind(tmp_path: Path) -> None:
+def test_the_log_is_cut_to_its_retention_unless_a_stream_has_still_to_read_it(tmp_path: Path) -> None:
     platform = Platform(Settings(data_dir=tmp_path))
     for number in range(12):
         write(platform, SILVER.full_name, {"transaction_id": f"t{number}", "offset": number})
@@ -124,9 +124,13 @@ def test_the_log_is_cut_to_its_retention_unless_a_stream_is_far_behind(tmp_path:
 
     delta = opened(platform)
     mine = str(delta.metadata().id)
-    assert not log_is_needed(delta, {})
-    assert not log_is_needed(delta, {mine: delta.version() - FAR_BEHIND, "another": 0})
-    assert log_is_needed(delta, {mine: delta.version() - FAR_BEHIND - 1})
+    now = datetime.now(UTC)
+    later = now + STILL_TO_READ + timedelta(minutes=1)
+    assert not log_is_needed(delta, {}, later)
+    assert not log_is_needed(delta, {mine: delta.version() + 1, "another": 0}, later)
+    assert not log_is_needed(delta, {mine: delta.version() - 1}, now)
+    assert log_is_needed(delta, {mine: delta.version() - 1}, later)
+    assert log_is_needed(delta, {mine: 0}, later), "also when the log begins later"
 
 
 def test_only_tables_without_merges_are_compacted() -> None:

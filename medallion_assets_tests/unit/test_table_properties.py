@@ -8,9 +8,8 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from fraud_domain.intervals import interval_micros
-from fraud_domain.settings import Settings
 from fraud_domain.tables import delta_tables, location, table
-from medallion_assets.defs.maintenance.lake import FAR_BEHIND
+from medallion_assets.defs.maintenance.lake import STILL_TO_READ
 from spark_jobs.lake import ensure_table, properties
 
 NO_SPARK = cast(SparkSession, None)
@@ -31,12 +30,10 @@ def test_a_table_of_an_older_release_gets_what_is_in_force(name: str, tmp_path: 
     assert DeltaTable(path).version() == before + 1
 
 
-def test_a_stream_that_is_not_far_behind_finds_its_place_in_each_log() -> None:
-    interval = Settings().streams.bronze.interval
-    assert interval is not None
+def test_a_log_keeps_what_a_stream_may_still_have_to_read() -> None:
     for spec in delta_tables():
         kept = interval_micros(properties(spec)["delta.logRetentionDuration"].removeprefix("interval "))
-        assert kept > FAR_BEHIND * interval_micros(interval)
+        assert kept >= 2 * STILL_TO_READ.total_seconds() * 1_000_000
 
 
 def test_statistics_are_kept_of_keys_positions_and_times() -> None:

@@ -6,7 +6,7 @@ to sums may. Compaction commits with `dataChange=false`, so streams that read th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pyarrow as pa
@@ -21,8 +21,8 @@ ENOUGH_SMALL_FILES = 100
 """Fewer are not worth a rewrite."""
 RETENTION = timedelta(days=7)
 """How long a removed file stays for readers that lag; Delta's own default."""
-FAR_BEHIND = 500
-"""Versions; half an hour of triggers of 4 s, and less than what an hour, the retention of a log, has of them."""
+STILL_TO_READ = timedelta(minutes=30)
+"""Half of what a log keeps: a commit that a stream has not read by then must not be forgotten before it has."""
 _MERGED = {
     "gold.transaction_metrics_minute",
     "gold.transaction_metrics_hour",
@@ -87,9 +87,16 @@ def versions_read(database: psycopg.Connection[DictRow]) -> dict[str, int]:
     return {row["id"]: row["version"] for row in rows}
 
 
-def log_is_needed(delta: DeltaTable, read: Mapping[str, int]) -> bool:
-    """Whether a stream is far behind: it would lose its place."""
-    return delta.version() - read.get(str(delta.metadata().id), delta.version()) > FAR_BEHIND
+def log_is_needed(delta: DeltaTable, read: Mapping[str, int], now: datetime) -> bool:
+    """Whether a stream, behind or stopped, has still to read an old commit: without it, it would lose its place.
+
+    A commit need not be news: after a compaction a stopped stream goes on at a commit that it will pass over.
+    """
+    unread = delta.version() - read.get(str(delta.metadata().id), delta.version())
+    if unread <= 0:
+        return False
+    first = delta.history(limit=unread + 1)[-1]
+    return now - datetime.fromtimestamp(first["timestamp"] / 1000, UTC) > STILL_TO_READ
 
 
 def cut_log(delta: DeltaTable) -> None:
