@@ -178,7 +178,7 @@ def maintain(arm: Arm) -> dict[str, Any]:
         compacted = compact(delta) if should_compact(spec, shape(delta)) else 0
         removed_earlier(Path(location(arm.root, spec), "_delta_log", f"{delta_of(arm, spec).version():020d}.json"))
         cut_log(delta_of(arm, spec))
-        deleted = delete_files(delta_of(arm, spec))
+        deleted = delete_files(spec, delta_of(arm, spec))
         took = {"seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(used() - cpu, 1)}
         figures = {"files_compacted": compacted, "files_deleted": deleted, "before": before, "after": state(arm, spec)}
         done[spec.full_name] = took | figures

@@ -6,9 +6,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import Settings
 from fraud_domain.tables import delta_tables, location, table
 from medallion_assets.defs.maintenance.lake import (
@@ -25,7 +27,9 @@ from medallion_assets.defs.maintenance.lake import (
     should_compact,
 )
 from medallion_assets.platform import Platform
-from medallion_assets_tests.lake_rows import write
+from medallion_assets_tests.lake_rows import row, write
+from medallion_assets_tests.unit.test_table_properties import NO_SPARK
+from spark_jobs.lake import ensure_table, replace_once
 
 SILVER = table("silver.transactions")
 COMMITS = ENOUGH_SMALL_FILES + 5
@@ -76,7 +80,7 @@ def test_files_of_the_last_week_are_kept_for_readers_that_lag(grown: Platform) -
     folder = Path(location(grown.settings.lake_root, SILVER))
     files = set(folder.rglob("*.parquet"))
     cut_log(opened(grown))
-    assert delete_files(opened(grown)) == 0
+    assert delete_files(SILVER, opened(grown)) == 0
     assert files <= set(folder.rglob("*.parquet"))
     assert DeltaTable(str(folder), version=3).to_pyarrow_table().num_rows == 4
 
@@ -98,7 +102,7 @@ def test_what_compaction_replaced_is_deleted_a_week_later_though_the_log_forgot_
     then = int((time.time() - RETENTION.total_seconds() - 3_600) * 1_000)
     rewrite.write_text(re.sub(r'(?<="deletionTimestamp":)\d+', str(then), rewrite.read_text()))
     cut_log(opened(platform))
-    assert delete_files(opened(platform)) == 3
+    assert delete_files(SILVER, opened(platform)) == 3
     assert not any(path.exists() for path in old)
     assert kept.exists()
     assert uncommitted.exists()
@@ -141,6 +145,26 @@ def test_only_tables_without_merges_are_compacted() -> None:
     merged = {spec.full_name for spec in delta_tables() if not append_only(spec)}
     assert merged <= {spec.full_name for spec in delta_tables()}
     assert not should_compact(SILVER, shape_of(ENOUGH_SMALL_FILES - 1))
+
+
+def test_what_sums_replaced_is_kept_for_an_hour(tmp_path: Path) -> None:
+    platform, sums = Platform(Settings(data_dir=tmp_path)), table("gold.customer_profiles")
+    root = platform.settings.lake_root
+    ensure_table(NO_SPARK, root, sums)
+    for batch_id in range(3):
+        rows = pa.Table.from_pylist([row(sums, transactions=batch_id)])
+        replace_once(rows, root, sums, Batch("gold.metrics", "one", batch_id))
+    folder = Path(location(root, sums))
+    first, second, third = sorted(folder.glob("*.parquet"), key=lambda file: file.stat().st_mtime)
+    for file, log, age in ((first, 2, timedelta(hours=2)), (second, 3, timedelta(minutes=30))):
+        aged(file, timedelta(hours=5))
+        entry = folder / "_delta_log" / f"{log:020}.json"
+        then = int((time.time() - age.total_seconds()) * 1_000)
+        entry.write_text(re.sub(r'(?<="deletionTimestamp":)\d+', str(then), entry.read_text()))
+    delta = platform.delta(sums)
+    assert delta is not None
+    assert delete_files(sums, delta) == 1
+    assert [file.exists() for file in (first, second, third)] == [False, True, True]
 
 
 def shape_of(small: int) -> Shape:

@@ -42,7 +42,7 @@ def maintain_lake(context: dg.OpExecutionContext, platform: dg.ResourceParam[Pla
         deleted, may_forget = 0, not (slow or behind)
         if may_forget:
             cut_log(delta)
-            deleted = delete_files(delta)
+            deleted = delete_files(spec, delta)
         figures = {"files": found.files, "small files": found.small, "bytes": found.bytes, "version": found.version}
         context.log_event(
             dg.AssetObservation(
