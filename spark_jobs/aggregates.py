@@ -39,29 +39,27 @@ AGGREGATED = (
 
 
 _PURCHASE = "(amount > 0 AND status = 'APPROVED')"
-_WINDOW_MEASURES = {
+_MEASURES = {
     "transactions": "count(*)",
-    "approved": "count_if(status = 'APPROVED')",
     "declined": "count_if(status = 'DECLINED')",
     "refunds": "count_if(amount < 0)",
-    "late": "count_if(is_late)",
     "amount": f"coalesce(sum(CASE WHEN {_PURCHASE} THEN amount END), 0)",
+}
+"""Of windows and of profiles; these and the next in words that Spark and DuckDB both understand."""
+_WINDOW_MEASURES = _MEASURES | {
+    "approved": "count_if(status = 'APPROVED')",
+    "late": "count_if(is_late)",
     "refund_amount": "coalesce(sum(CASE WHEN amount < 0 THEN amount END), 0)",
     "event_date": "min(CAST(event_time AS DATE))",
 }
 _SQUARE = "CAST(amount AS DOUBLE) * CAST(amount AS DOUBLE)"
-_PROFILE_MEASURES = {
-    "transactions": "count(*)",
-    "declined": "count_if(status = 'DECLINED')",
-    "refunds": "count_if(amount < 0)",
+_PROFILE_MEASURES = _MEASURES | {
     "purchases": f"count_if({_PURCHASE})",
-    "amount": f"coalesce(sum(CASE WHEN {_PURCHASE} THEN amount END), 0)",
     "amount_squares": f"coalesce(sum(CASE WHEN {_PURCHASE} THEN {_SQUARE} END), 0)",
     "largest": f"max(CASE WHEN {_PURCHASE} THEN amount END)",
     "first_seen": "min(event_time)",
     "last_seen": "max(event_time)",
 }
-"""In words that Spark and DuckDB both understand."""
 
 
 def _sql(spec: TableSpec, measures: Mapping[str, str]) -> list[str]:

@@ -26,7 +26,7 @@ from spark_jobs.schemas import table_schema
 _LOG_IS_DONE_WITH = "interval 1 hour"
 """Who looks whether a table has news lists its whole log: 20 us of CPU an entry, 900 entries an hour and table."""
 _FILE_NAMES_ARE_DONE_WITH = "interval 6 hours"
-"""Of removed files, which stay on disk for a week (`lake_maintenance`): how long each batch reads their names."""
+"""Of removed files: how long each batch reads their names. `lake_maintenance` says how long they stay on disk."""
 _LOOKED_UP = frozenset({"topic", "partition", "offset", "kafka_timestamp", "event_time", "window_start", "customer_id"})
 """Besides keys, what queries of the lake look for; least and greatest value of any other column help nobody."""
 _TXN = "spark.databricks.delta.write.txn"

@@ -6,7 +6,7 @@ from operator import or_
 from typing import Any
 
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraud_domain.settings import Settings
@@ -45,12 +45,17 @@ def _known(rebase: Rebase, column: Callable[[str], Any], never: Any) -> Any:
     return reduce(or_, each, never)
 
 
+def was_streamed() -> Column:
+    """Whether a row came from Kafka, and not from files that were loaded."""
+    return ~F.startswith("topic", F.lit(HISTORY_PREFIX))
+
+
 def _was_streamed_to(spark: SparkSession, settings: Settings, spec: TableSpec) -> bool:
     """Whether a stream has written to the table; what was loaded from files needs no checkpoint."""
     if not has_rows(spark, settings.lake_root, spec):
         return False
     rows = read_table(spark, settings.lake_root, spec)
-    return not rows.where(~F.startswith("topic", F.lit(HISTORY_PREFIX))).isEmpty()
+    return not rows.where(was_streamed()).isEmpty()
 
 
 def require_checkpoint(

@@ -223,11 +223,11 @@ class _Application:
                 newest, begun = -1, True
                 for query in queries:
                     reported = query.reported(self._told.get(query.name))
-                    begun = begun and (query.name in self._told or bool(reported) or query.waits())
                     filled = [progress for progress in reported if progress.input_rows]
                     self.heartbeat.record(stream, filled)
                     if reported:
                         self._told[query.name] = reported[-1].at
+                    begun = begun and (query.name in self._told or query.waits())
                     if filled:
                         self._done[query.name] = filled[-1].batch_id
                     newest = max(newest, self._done.get(query.name, -1))

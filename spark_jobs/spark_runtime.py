@@ -91,7 +91,7 @@ class SparkQuery:
         """The batches that Spark remembers, from the newest back.
 
         PySpark's own `recentProgress` asks the JVM for each figure of each of the last hundred batches, some thirty
-        thousand questions for a lake's queries: with a heartbeat every two seconds they took a third of a core.
+        thousand questions for a lake's queries: with a heartbeat every two seconds they took half of a thread's time.
         """
         found: list[Progress] = []
         with _noticed():

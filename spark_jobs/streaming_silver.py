@@ -17,11 +17,10 @@ from fraud_domain.micro_batch import Batch
 from fraud_domain.settings import Settings
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.tables import TableSpec, table
-from fraud_domain.topics import HISTORY_PREFIX
 from spark_jobs.contract import TimeLimits, parse_account_events, parse_labels, parse_transactions
 from spark_jobs.lake import current_generation, ensure_table
 from spark_jobs.rebase import Rebase, begun
-from spark_jobs.rebased_rows import POSITION, require_checkpoint
+from spark_jobs.rebased_rows import POSITION, require_checkpoint, was_streamed
 from spark_jobs.sources import delta_stream, has_first_commit, lake_trigger, triggered
 from spark_jobs.spark_runtime import main
 from spark_jobs.table_parts import Part, append_parts, needed
@@ -88,7 +87,7 @@ def bronze_rows(spark: SparkSession, settings: Settings, spec: TableSpec, rebase
     from_first_commit = rebase is None and has_first_commit(spark, settings, spec)
     rows = delta_stream(spark, settings, spec, from_first_commit=from_first_commit)
     if not from_first_commit:
-        rows = rows.where(~F.startswith("topic", F.lit(HISTORY_PREFIX)))
+        rows = rows.where(was_streamed())
     if rebase is None or rebase.since is None:
         return rows
     recent = F.col("ingested_at") >= F.lit(rebase.since)
