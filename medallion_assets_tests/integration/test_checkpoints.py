@@ -178,8 +178,9 @@ def test_a_rebase_reads_a_day_of_a_table_whose_log_was_cut(stack: Settings, spar
     cut_log(bronze)
     assert not has_first_commit(spark, stack, table("bronze.transactions"))
     assert has_first_commit(spark, stack, table("bronze.labels"))
-    day_before = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
-    assert f"reads from {day_before}" in rebase(stack, "silver.transactions", "a test", datetime.now(UTC))[-1]
+    now = datetime.now(UTC)
+    day_before = f"{now - timedelta(days=1):%Y-%m-%d}"
+    assert f"reads from {day_before}" in rebase(stack, "silver.transactions", "a test", now)[-1]
     drain(spark, stack, "silver", "gold")
     assert_nothing_lost_nothing_doubled(stack)
 

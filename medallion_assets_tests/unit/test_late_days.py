@@ -10,7 +10,7 @@ from medallion_assets.defs.history.definitions import definitions
 from medallion_assets.platform import Platform
 from medallion_assets_tests.lake_rows import write
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 3, 12, 0, 30, tzinfo=UTC)
 TODAY = NOW.date()
 
 
@@ -26,7 +26,8 @@ def late_row(platform: Platform, name: str, days_ago: int, arrived: datetime) ->
 
 def tick(platform: Platform, cursor: str | None) -> tuple[list[str], str | None]:
     """One tick: the days asked for, and the cursor after it."""
-    whole = dg.Definitions.merge(definitions(platform.settings), dg.Definitions(resources={"platform": platform}))
+    resources = dg.Definitions(resources={"platform": platform})
+    whole = dg.Definitions.merge(definitions(platform.settings, lambda: NOW), resources)
     sensor = whole.get_sensor_def("recompute_late_days")
     with (
         dg.DagsterInstance.ephemeral() as instance,

@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -70,8 +70,8 @@ def follow(context: dg.AssetExecutionContext, argv: list[str], more: Mapping[str
         raise dg.Failure(f"the job ended with exit code {process.returncode}: {last or 'it said nothing'}")
 
 
-def definitions(settings: Settings) -> dg.Definitions:
-    """The asset with its check, and the schedule that does yesterday."""
+def definitions(settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> dg.Definitions:
+    """The asset with its check, the schedule for yesterday, and the sensor for days with late rows."""
     key = asset_key(RECOMPUTED.full_name)
 
     @dg.multi_asset(
@@ -105,4 +105,5 @@ def definitions(settings: Settings) -> dg.Definitions:
     schedule = dg.build_schedule_from_partitioned_job(
         job, name="recompute_yesterday", hour_of_day=_HOUR, default_status=dg.DefaultScheduleStatus.RUNNING
     )
-    return dg.Definitions(assets=[recomputed], jobs=[job], schedules=[schedule], sensors=[late_days_sensor(job, POOL)])
+    late_days = late_days_sensor(job, POOL, clock)
+    return dg.Definitions(assets=[recomputed], jobs=[job], schedules=[schedule], sensors=[late_days])

@@ -4,7 +4,7 @@ A live decision is never revised (docs/adr/0005); the recomputed one stands besi
 `stream_equals_batch` lists each difference with its reason.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -26,7 +26,9 @@ def days_touched(lake: duckdb.DuckDBPyConnection, after: datetime, today: date) 
     return [(day, newest) for day, newest in rows(lake, _TOUCHED, after, today)]
 
 
-def late_days_sensor(job: UnresolvedAssetJobDefinition, pool: str) -> dg.SensorDefinition:
+def late_days_sensor(
+    job: UnresolvedAssetJobDefinition, pool: str, clock: Callable[[], datetime]
+) -> dg.SensorDefinition:
     """Asks for a past day again when late rows arrived for it. Yesterday is asked for by its schedule as well.
 
     Its first tick also makes the pool of these runs known. Dagster limits a pool only from the second look at its queue
@@ -49,7 +51,7 @@ def late_days_sensor(job: UnresolvedAssetJobDefinition, pool: str) -> dg.SensorD
             storage.initialize_concurrency_limit_to_default(pool)
         after = datetime.fromisoformat(context.cursor) if context.cursor else datetime(1970, 1, 1, tzinfo=UTC)
         with lake_sql(platform) as lake:
-            touched = days_touched(lake, after, datetime.now(UTC).date())
+            touched = days_touched(lake, after, clock().date())
         if not touched:
             yield dg.SkipReason(f"no late row of a past day since {context.cursor or 'the beginning'}")
             return
