@@ -21,8 +21,8 @@ _SPARKS_SCHEME, _OTHERS_SCHEME = "s3a://", "s3://"
 
 
 def is_local(uri: str) -> bool:
-    """Whether a path or URI is on this machine's file system."""
-    return "://" not in uri or uri.startswith("file://")
+    """Whether a root of the settings, or what lies below it, is on this machine's file system."""
+    return "://" not in uri
 
 
 @dataclass(frozen=True, slots=True)

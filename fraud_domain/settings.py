@@ -261,6 +261,10 @@ class GeneratorSettings(Group):
     label_delay_seconds: float = Field(default=120.0, description="Demo stand-in for the weeks a chargeback takes")
 
 
+def _root(uri: str, default: Path) -> str:
+    return (uri or str(default)).removeprefix("file://").removeprefix("file:").rstrip("/")
+
+
 class Settings(BaseSettings):
     """The whole configuration. Build it once at an entry point and pass it on."""
 
@@ -299,13 +303,13 @@ class Settings(BaseSettings):
 
     @property
     def lake_root(self) -> str:
-        """Root of the Delta tables, without a trailing slash."""
-        return (self.lake_uri or str(self.data_dir / "lake")).rstrip("/")
+        """Root of the Delta tables, without a trailing slash: a path of this machine, or an address elsewhere."""
+        return _root(self.lake_uri, self.data_dir / "lake")
 
     @property
     def checkpoint_root(self) -> str:
-        """Root of the stream checkpoints, without a trailing slash."""
-        return (self.checkpoint_uri or str(self.data_dir / "checkpoints")).rstrip("/")
+        """Root of the stream checkpoints, as `lake_root`."""
+        return _root(self.checkpoint_uri, self.data_dir / "checkpoints")
 
     @property
     def uses_s3(self) -> bool:

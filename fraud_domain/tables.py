@@ -72,6 +72,8 @@ class TableSpec:
     store: Store = Store.DELTA
     partition_by: tuple[str, ...] = ()
     fresh_within_minutes: int | None = None
+    append_only: bool = True
+    """Of a Delta table: whether streams only ever append to it; otherwise each batch adds to rows that are there."""
 
     @property
     def full_name(self) -> str:
@@ -191,6 +193,7 @@ def _metrics(name: str, span: str, store: Store = Store.DELTA) -> TableSpec:
         store=store,
         partition_by=("event_date",) if store is Store.DELTA else (),
         fresh_within_minutes=30,
+        append_only=False,
     )
 
 
@@ -217,6 +220,7 @@ def _profiles(name: str, entity: str, id_column: Column) -> TableSpec:
         stream="gold",
         owner="team:fraud-analytics",
         fresh_within_minutes=30,
+        append_only=False,
     )
 
 
@@ -383,6 +387,7 @@ TABLES: tuple[TableSpec, ...] = (
         upstream=("gold.fraud_decisions",),
         stream="gold",
         owner="team:fraud",
+        append_only=False,
     ),
     TableSpec(
         layer="alerts",

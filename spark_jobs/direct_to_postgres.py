@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 
 from fraud_domain.kafka_client import client_configuration
+from fraud_domain.object_store import is_local
 from fraud_domain.settings import Settings, TriggerMode
 from fraud_domain.streams import checkpoint_path, stream
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS, TRANSACTIONS
@@ -44,7 +45,7 @@ def start(settings: Settings, epoch: int) -> DirectLane:
         LostCheckpointError: its state is gone, and nobody asked for a rebase.
         DataLossError, TopicMissingError: Kafka does not have what it needs.
     """
-    if "://" in settings.checkpoint_root:
+    if not is_local(settings.checkpoint_root):
         raise StoreError(
             f"the direct lane keeps its state in a file and {settings.checkpoint_root} is an object store: set"
             " MEDALLION_CHECKPOINT_URI to a directory, or MEDALLION_STREAMS__ALERT_LANE=spark"

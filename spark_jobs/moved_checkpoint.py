@@ -8,6 +8,8 @@ import json
 import os
 from pathlib import Path
 
+from fraud_domain.object_store import is_local
+
 _STATE = "/state/"
 
 
@@ -16,9 +18,9 @@ def follow_move(checkpoint: str) -> list[Path]:
 
     A schema that is not there is left as it is named: then Spark says what it misses.
     """
-    root = Path(checkpoint.removeprefix("file://"))
-    if "://" in str(root):
+    if not is_local(checkpoint):
         return []
+    root = Path(checkpoint)
     return [
         file for file in sorted(root.glob("state/*/_metadata/v2/*")) if file.name.isdigit() and _rewrite(file, root)
     ]

@@ -1,5 +1,6 @@
 """The direct lane's file: a batch is in it whole or not at all, and for one driver at a time."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from fraud_domain.streams import DIRECT_STATE
 from medallion_services.checkpoints.judging import Remedy, Sinks, judge, remedy_of
 from medallion_services.checkpoints.reading import read_checkpoint
 from spark_jobs.direct.message import Message
+from spark_jobs.direct.packed import TOGETHER
 from spark_jobs.direct.store import Due, Store, StoreError
 from spark_jobs.lease import FencedError
 from spark_jobs.telling import Judged
@@ -94,7 +96,7 @@ def test_another_format_is_refused(store: Store, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / DIRECT_STATE) as connection:
         connection.execute("UPDATE lane SET format = 99")
     connection.close()
-    with pytest.raises(StoreError, match="format 99, this release reads 2"):
+    with pytest.raises(StoreError, match="format 99, this release reads 3"):
         Store(tmp_path, 2)
 
 
@@ -113,16 +115,69 @@ def test_the_doctor_tells_a_sound_file_from_a_damaged_one(store: Store, tmp_path
     assert findings[0].path == file
 
 
-def test_a_file_of_the_first_format_is_brought_up_to_date(store: Store, tmp_path: Path) -> None:
+EARLIER = """
+DROP TABLE messages; DROP TABLE decisions;
+CREATE TABLE untold (
+    place INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, alert INTEGER NOT NULL, decision TEXT NOT NULL
+);
+INSERT INTO untold (customer_id, alert, decision) VALUES ('c-1', 1, '{"a":1}'), ('c-2', 0, '{"a":2}');
+"""
+FIRST = "ALTER TABLE subject DROP COLUMN as_of; UPDATE lane SET format = 1, batch_id = 8;"
+SECOND = """
+CREATE TABLE message (
+    place INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
+    at INTEGER NOT NULL, value BLOB NOT NULL
+);
+INSERT INTO message VALUES
+    (7 << 32, 'transactions', 0, 6, 1000, CAST('{}' AS BLOB)),
+    ((7 << 32) + 1, 'fraud_labels', 1, 9, 2000, CAST('[]' AS BLOB)),
+    (8 << 32, 'transactions', 0, 7, 3000, CAST('{}' AS BLOB));
+UPDATE lane SET format = 2, batch_id = 8;
+"""
+HELD = [
+    (7, [Message(*PLACE, 6, 1_000, b"{}"), Message("fraud_labels", 1, 9, 2_000, b"[]")]),
+    (8, [Message(*PLACE, 7, 3_000, b"{}")]),
+]
+
+
+@pytest.mark.parametrize(("format_", "held", "as_of"), [(FIRST, [], -1), (SECOND, HELD, 5)])
+def test_a_file_of_an_earlier_format_is_brought_up_to_date(
+    store: Store, tmp_path: Path, format_: str, held: list[tuple[int, list[Message]]], as_of: int
+) -> None:
     store.keep(Due([(store.new_id(), "customer", "c-1", b"one", 5)]))
     store.close()
     with sqlite3.connect(tmp_path / DIRECT_STATE) as connection:
-        connection.executescript(
-            "DROP TABLE message; ALTER TABLE subject DROP COLUMN as_of; UPDATE lane SET format = 1, batch_id = 8"
-        )
+        connection.executescript(EARLIER + format_)
     connection.close()
-    upgraded = Store(tmp_path, 2)
-    kept = upgraded.find("customer", "c-1")
-    assert kept is not None
-    assert (kept.history, kept.as_of, upgraded.batch_id, list(upgraded.batches())) == (b"one", -1, 8, [])
-    upgraded.close()
+    for epoch in (2, 3):
+        upgraded = Store(tmp_path, epoch)
+        kept = upgraded.find("customer", "c-1")
+        assert kept is not None
+        assert (kept.history, kept.as_of, upgraded.batch_id) == (b"one", as_of, 8)
+        assert list(upgraded.batches()) == held
+        assert upgraded.untold() == TOLD
+        upgraded.close()
+
+
+@pytest.mark.parametrize("count", [1, TOGETHER, 2 * TOGETHER + 1])
+def test_a_batch_of_any_size_comes_back_in_its_order(store: Store, count: int) -> None:
+    messages = [Message(*PLACE, offset, offset * 7, os.urandom(offset % 50)) for offset in range(count)]
+    judged = [Judged(f"c-{number}", number % 2 == 0, "{}") for number in range(count)]
+    store.commit(MESSAGES, NOTHING, TOLD)
+    store.commit(messages, NOTHING, judged)
+    assert list(store.batches()) == [(0, MESSAGES), (1, messages)]
+    assert store.untold() == judged
+    store.keep(Due(needed_from=1))
+    assert list(store.batches()) == [(1, messages)]
+
+
+@pytest.mark.parametrize("rot", ["zeroblob(40)", "substr(packed, 1, 30)", "x''"])
+def test_values_that_rotted_are_named_with_what_to_do(store: Store, tmp_path: Path, rot: str) -> None:
+    store.commit(MESSAGES, NOTHING, TOLD)
+    with sqlite3.connect(tmp_path / DIRECT_STATE) as connection:
+        for name in ("messages", "decisions"):
+            connection.execute(f"UPDATE {name} SET packed = {rot}")  # noqa: S608 - of ours
+    connection.close()
+    for read in (store.untold, lambda: list(store.batches())):
+        with pytest.raises(StoreError, match=r"is damaged .* rebase alerts\.decide"):
+            read()

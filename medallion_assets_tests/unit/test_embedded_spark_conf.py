@@ -48,6 +48,6 @@ def test_secret_looking_properties_are_redacted(name: str) -> None:
     assert re.search(spark_defaults(Settings(), JARS)["spark.redaction.regex"], name)
 
 
-@pytest.mark.parametrize(("uri", "local"), [("/data", True), ("file:///data", True), ("s3a://b/x", False)])
+@pytest.mark.parametrize(("uri", "local"), [("/data", True), ("s3a://b/x", False)])
 def test_local_means_this_machine(uri: str, local: bool) -> None:
     assert is_local(uri) is local

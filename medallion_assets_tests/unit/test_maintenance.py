@@ -18,7 +18,6 @@ from medallion_assets.defs.maintenance.lake import (
     RETENTION,
     STILL_TO_READ,
     Shape,
-    append_only,
     compact,
     cut_log,
     delete_files,
@@ -142,8 +141,6 @@ def test_only_tables_without_merges_are_compacted() -> None:
     compacted = {spec.full_name for spec in delta_tables() if should_compact(spec, many)}
     assert "bronze.transactions" in compacted
     assert "gold.transaction_metrics_hour" not in compacted
-    merged = {spec.full_name for spec in delta_tables() if not append_only(spec)}
-    assert merged <= {spec.full_name for spec in delta_tables()}
     assert not should_compact(SILVER, shape_of(ENOUGH_SMALL_FILES - 1))
 
 

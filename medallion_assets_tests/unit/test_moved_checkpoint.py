@@ -34,7 +34,7 @@ def test_elsewhere_it_names_the_schema_beside_it_and_the_old_sum_is_gone(tmp_pat
     before = json.loads(old.read_text().splitlines()[1])
     root = tmp_path / "new" / "decide"
     shutil.move(tmp_path / "old" / "decide", root)
-    (operator,) = follow_move(f"file://{root}")
+    (operator,) = follow_move(str(root))
     version, body = operator.read_text().splitlines()
     assert version == "v2"
     after = json.loads(body)

@@ -38,6 +38,12 @@ def test_roots_have_no_trailing_slash() -> None:
     assert (settings.lake_root, settings.checkpoint_root) == ("s3a://bucket/lake", "s3a://bucket/checkpoints")
 
 
+@pytest.mark.parametrize("uri", ["/data/lake", "file:///data/lake/", "file:/data/lake"])
+def test_a_root_on_this_machine_is_a_path_however_it_is_written(uri: str) -> None:
+    settings = Settings(lake_uri=uri, checkpoint_uri=uri)
+    assert settings.lake_root == settings.checkpoint_root == "/data/lake"
+
+
 def test_secrets_are_in_no_text_and_no_environment(settings: Settings) -> None:
     secrets = [path.read_text().strip() for path in settings.secrets_dir.iterdir()]
     assert secrets

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 
+from fraud_domain.object_store import is_local
 from fraud_domain.settings import Settings
 from fraud_domain.streams import lock_name
 from medallion_services.checkpoints.gaps import accept, lost
@@ -43,7 +44,7 @@ def examine(settings: Settings, query: str) -> Diagnosis:
         UserError: no such query, a checkpoint or lake that is not on this machine, or no database.
     """
     spec, name = parse_query(query)
-    if "://" in settings.checkpoint_root:
+    if not is_local(settings.checkpoint_root):
         raise UserError("the checkpoint doctor reads checkpoints on this machine only; copy them here first")
     checkpoint = read_checkpoint(Path(settings.checkpoint_root) / spec.name / name)
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 
 from fraud_domain.micro_batch import app_id
+from fraud_domain.object_store import is_local
 from fraud_domain.settings import Settings
 from fraud_domain.streams import STREAMS, StreamSpec, stream
 from fraud_domain.tables import TableSpec, location, table
@@ -65,7 +66,7 @@ def knowledge(settings: Settings, query: str, generation: str | None) -> Sinks:
     """
     if query.startswith("alerts."):
         return _of_ledger(settings, query, generation)
-    if "://" in settings.lake_root:
+    if not is_local(settings.lake_root):
         raise UserError("the checkpoint doctor reads lakes on this machine only; copy log and checkpoint here first")
     tables = [(spec, Path(location(settings.lake_root, spec))) for spec in tables_of(query)]
     last = generation or next((g for spec, path in tables if (g := _last_generation(path, query, spec))), None)

@@ -10,44 +10,20 @@ history has them; the next driver judges them again, tells nobody, and leaves al
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from fraud_domain.streams import DIRECT_STATE
+from spark_jobs.direct import store_format
 from spark_jobs.direct.message import Message
+from spark_jobs.direct.packed import DamagedError
 from spark_jobs.lease import FencedError
 from spark_jobs.plain_error import PlainError
 from spark_jobs.telling import Judged
 
-FORMAT = 2
-_SCHEMA = """
-CREATE TABLE lane (
-    format INTEGER NOT NULL, generation TEXT NOT NULL, epoch INTEGER NOT NULL, batch_id INTEGER NOT NULL,
-    activation INTEGER NOT NULL, rules TEXT NOT NULL, begun INTEGER NOT NULL
-);
-CREATE TABLE position (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
-CREATE TABLE subject (
-    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, history BLOB NOT NULL,
-    as_of INTEGER NOT NULL DEFAULT -1, UNIQUE (kind, name)
-);
-CREATE TABLE untold (
-    place INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, alert INTEGER NOT NULL, decision TEXT NOT NULL
-);
-"""
-_MESSAGES = """
-CREATE TABLE message (
-    place INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
-    at INTEGER NOT NULL, value BLOB NOT NULL
-);
-"""
-_HISTORIES_WITH_BATCH = "ALTER TABLE subject ADD COLUMN as_of INTEGER NOT NULL DEFAULT -1"
-"""Format 1 had every history as of its last batch."""
-_BATCH_SHIFT = 32
-"""A message's place is its batch's number, then its own in the batch."""
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     # A committed batch outlives a power cut: others may have been told of it.
@@ -110,10 +86,7 @@ class Store:
             self._open()
         except sqlite3.DatabaseError as error:
             self.close()
-            raise StoreError(
-                f"the checkpoint {self.path} is damaged ({error}): run `medallion checkpoint rebase alerts.decide`;"
-                " see docs/runbook/lost-checkpoint.md"
-            ) from error
+            raise self._damaged(error) from error
         except (StoreError, FencedError):
             self.close()
             raise
@@ -123,10 +96,12 @@ class Store:
             self._connection.execute(pragma)
         if self._one("SELECT count(*) FROM sqlite_master WHERE name = 'lane'") == 0:
             self._begin()
-        if self._one("SELECT format FROM lane") == 1:
-            self._upgrade()
-        if (found := self._one("SELECT format FROM lane")) != FORMAT:
-            raise StoreError(f"{self.path} has format {found}, this release reads {FORMAT}: start the release it is of")
+        with self._transaction():
+            store_format.upgrade(self._connection)
+        if (found := self._one("SELECT format FROM lane")) != store_format.FORMAT:
+            raise StoreError(
+                f"{self.path} has format {found}, this release reads {store_format.FORMAT}: start the release it is of"
+            )
         with self._transaction():
             self._connection.execute("UPDATE lane SET epoch = ?", (self._epoch,))
         self.generation: str = self._one("SELECT generation FROM lane")
@@ -135,14 +110,9 @@ class Store:
 
     def _begin(self) -> None:
         self._connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} {_MESSAGES} INSERT INTO lane VALUES"  # noqa: S608 - values of our own
-            f" ({FORMAT}, '{uuid.uuid4()}', 0, -1, 0, '', 0); COMMIT;"
+            f"BEGIN IMMEDIATE; {store_format.SCHEMA} INSERT INTO lane VALUES"  # noqa: S608 - values of our own
+            f" ({store_format.FORMAT}, '{uuid.uuid4()}', 0, -1, 0, '', 0); COMMIT;"
         )
-
-    def _upgrade(self) -> None:
-        with self._transaction():
-            for change in (_HISTORIES_WITH_BATCH, _MESSAGES, "UPDATE lane SET format = 2"):
-                self._connection.execute(change)
 
     @property
     def begun(self) -> bool:
@@ -205,7 +175,7 @@ class Store:
         with self._transaction():
             self._keep(due)
 
-    def commit(self, messages: Sequence[Message], due: Due, judged: Iterable[Judged]) -> int:
+    def commit(self, messages: Sequence[Message], due: Due, judged: Sequence[Judged]) -> int:
         """Keep a batch; returns its number.
 
         Raises:
@@ -218,42 +188,36 @@ class Store:
             place = (message.topic, message.partition)
             positions[place] = max(positions.get(place, 0), message.offset + 1)
         with self._transaction():
-            self._connection.executemany(
-                "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)",
-                [(place, *message) for place, message in enumerate(messages, batch_id << _BATCH_SHIFT)],
-            )
+            store_format.keep_messages(self._connection, batch_id, messages)
             self._keep(due)
             self._connection.executemany(
                 "INSERT INTO position VALUES (?, ?, ?)"
                 " ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next",
                 [(topic, partition, following) for (topic, partition), following in positions.items()],
             )
-            self._connection.execute("DELETE FROM untold")
-            self._connection.executemany(
-                "INSERT INTO untold (customer_id, alert, decision) VALUES (?, ?, ?)",
-                [(each.customer_id, each.alert, each.decision) for each in judged],
-            )
+            store_format.keep_untold(self._connection, judged)
             self._connection.execute("UPDATE lane SET batch_id = ?", (batch_id,))
         self.batch_id = batch_id
         return batch_id
 
     def batches(self) -> Iterator[tuple[int, list[Message]]]:
         """The batches that not every history has, with their messages."""
-        found = self._connection.execute(
-            'SELECT place, topic, partition, "offset", at, value FROM message ORDER BY place'
-        )
-        for batch_id, rows in groupby(found, key=lambda row: row[0] >> _BATCH_SHIFT):
-            yield batch_id, [Message(*row[1:]) for row in rows]
+        try:
+            yield from store_format.batches(self._connection)
+        except DamagedError as error:
+            raise self._damaged(error) from error
 
     def untold(self) -> list[Judged]:
         """What the last batch decided, if nobody noted that all of it was told."""
-        found = self._connection.execute("SELECT customer_id, alert, decision FROM untold ORDER BY place")
-        return [Judged(customer_id, bool(alert), decision) for customer_id, alert, decision in found]
+        try:
+            return store_format.untold(self._connection)
+        except DamagedError as error:
+            raise self._damaged(error) from error
 
     def told(self) -> None:
         """Note that all of the last batch was told. Without it, it is told again: alerts once, decisions twice."""
         with self._transaction():
-            self._connection.execute("DELETE FROM untold")
+            store_format.keep_untold(self._connection, ())
 
     def copy_back(self) -> None:
         """Copy a grown log into the file, from another thread than the one that writes, which does not wait for it."""
@@ -277,7 +241,7 @@ class Store:
             " ON CONFLICT (id) DO UPDATE SET history = excluded.history, as_of = excluded.as_of",
             due.histories,
         )
-        self._connection.execute("DELETE FROM message WHERE place < ?", (due.needed_from << _BATCH_SHIFT,))
+        store_format.drop_messages(self._connection, due.needed_from)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -291,6 +255,12 @@ class Store:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    def _damaged(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"the checkpoint {self.path} is damaged ({error}): run `medallion checkpoint rebase alerts.decide`;"
+            " see docs/runbook/lost-checkpoint.md"
+        )
 
     def _one(self, query: str) -> Any:
         return self._connection.execute(query).fetchone()[0]

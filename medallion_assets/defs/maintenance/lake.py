@@ -26,13 +26,6 @@ RETENTION_OF_SUMS = timedelta(hours=1)
 four seconds 130 GB a day. No stream reads these tables."""
 STILL_TO_READ = timedelta(minutes=30)
 """Half of what a log keeps: a commit that a stream has not read by then must not be forgotten before it has."""
-_MERGED = {
-    "gold.transaction_metrics_minute",
-    "gold.transaction_metrics_hour",
-    "gold.customer_profiles",
-    "gold.merchant_profiles",
-    "gold.rule_metrics_daily",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +46,9 @@ def shape(delta: DeltaTable) -> Shape:
     return Shape(len(values), sum(size < SMALL_BYTES for size in values), sum(values), delta.version())
 
 
-def append_only(spec: TableSpec) -> bool:
-    """Whether streams only ever append to the table."""
-    return spec.full_name not in _MERGED
-
-
 def should_compact(spec: TableSpec, found: Shape) -> bool:
     """Whether a rewrite pays, and cannot meet an addition to sums."""
-    return append_only(spec) and found.small >= ENOUGH_SMALL_FILES
+    return spec.append_only and found.small >= ENOUGH_SMALL_FILES
 
 
 def compact(delta: DeltaTable) -> int:
@@ -110,7 +98,7 @@ def cut_log(delta: DeltaTable) -> None:
 
 def retention(spec: TableSpec) -> timedelta:
     """How long a removed file of a table stays."""
-    return RETENTION if append_only(spec) else RETENTION_OF_SUMS
+    return RETENTION if spec.append_only else RETENTION_OF_SUMS
 
 
 def delete_files(spec: TableSpec, delta: DeltaTable) -> int:
