@@ -12,7 +12,7 @@ import orjson
 from pydantic import ValidationError
 
 from fraud_domain.canonical import read_canonical
-from fraud_domain.cards import holds_card_number
+from fraud_domain.cards import digits_as_zeroes, holds_card_number, may_hold_card_number
 from fraud_domain.contract import (
     EDGE_ONLY_FIELDS,
     LEAKAGE_FIELDS,
@@ -48,16 +48,15 @@ class Acceptance:
         """The fields of `Transaction`, `event_time` as epoch microseconds and enums as text; None when refused."""
         if not 0 < len(value) <= MAX_MESSAGE_BYTES:
             return None
-        event = read_canonical(value) or _read_by_contract(value)
+        zeroes = digits_as_zeroes(value)
+        event = read_canonical(value, zeroes) or _read_by_contract(value)
         if event is None:
             return None
-        event_time = epoch_micros(event["event_time"])
-        too_new = event_time > kafka_timestamp_us + self.future_tolerance_us
-        if too_new or event_time < _OLDEST or (event["schema_version"] or 1) > SCHEMA_VERSION:
+        too_new = event["event_time"] > kafka_timestamp_us + self.future_tolerance_us
+        if too_new or event["event_time"] < _OLDEST or (event["schema_version"] or 1) > SCHEMA_VERSION:
             return None
-        if holds_card_number(value):
+        if may_hold_card_number(zeroes) and holds_card_number(value):
             return None
-        event["event_time"] = event_time
         return event
 
     def accept_note(self, topic: str, value: bytes, kafka_timestamp_us: int) -> tuple[Origin, dict[str, Any]] | None:
@@ -86,7 +85,7 @@ def _read_by_contract(value: bytes) -> dict[str, Any] | None:
         return None
     if any(document[name] is not None for name in document.keys() & _NEVER_SENT):
         return None
-    return dict(transaction.__dict__)
+    return transaction.__dict__ | {"event_time": epoch_micros(transaction.event_time)}
 
 
 def epoch_micros(moment: datetime) -> int:

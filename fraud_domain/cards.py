@@ -65,14 +65,19 @@ def tokenise(card_number: str, key: TokenKey) -> tuple[str, str]:
 
 def find_card_numbers(text: str) -> Iterator[str]:
     """Substrings of `text` that look like a card number and pass Luhn."""
-    if _SHORTEST_RUN not in digits_as_zeroes(text.encode("utf-8", "replace")):
+    if not may_hold_card_number(digits_as_zeroes(text.encode("utf-8", "replace"))):
         return iter(())
     return (match.group() for match in _PAN.finditer(text) if luhn_valid(match.group()))
 
 
 def holds_card_number(message: bytes) -> bool:
     """Whether `find_card_numbers` finds any in a message, which is UTF-8."""
-    return _SHORTEST_RUN in digits_as_zeroes(message) and any(find_card_numbers(message.decode()))
+    return may_hold_card_number(digits_as_zeroes(message)) and any(find_card_numbers(message.decode()))
+
+
+def may_hold_card_number(zeroes: bytes) -> bool:
+    """Whether so many digits stand in a row, in a message with 0 for each digit (`digits_as_zeroes`)."""
+    return _SHORTEST_RUN in zeroes
 
 
 def masked(text: str, stars: int | None = None) -> str:
@@ -87,7 +92,7 @@ def masked_message(message: bytes) -> bytes:
 
     Every other byte stays as it is, valid UTF-8 or not.
     """
-    if _SHORTEST_RUN not in digits_as_zeroes(message):
+    if not may_hold_card_number(digits_as_zeroes(message)):
         return message
     kept = masked(message.decode("latin-1"), stars=12).encode("latin-1")
     return message if kept == message else kept

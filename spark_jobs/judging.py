@@ -62,7 +62,8 @@ def decision_document(decision: Decision, event: dict[str, Any]) -> dict[str, An
 
 def decision_values(decision: Decision, event: dict[str, Any]) -> dict[str, Any]:
     """The values of `DECISION_COLUMNS`; money as Decimal, times as epoch microseconds."""
-    return dict(zip(CARRIED, _carried(event), strict=True)) | {
+    values = dict(zip(CARRIED, _carried(event), strict=True))
+    values |= {
         "score": decision.score,
         "level": decision.level,
         "typology": decision.typology,
@@ -75,6 +76,7 @@ def decision_values(decision: Decision, event: dict[str, Any]) -> dict[str, Any]
         "shadow": _as_text(decision.shadow),
         "abstained": list(decision.abstained),
     }
+    return values
 
 
 def _as_text(reasons: tuple[Reason, ...]) -> str:

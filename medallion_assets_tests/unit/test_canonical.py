@@ -8,7 +8,7 @@ import pytest
 
 from fraud_domain.acceptance import Acceptance, epoch_micros
 from fraud_domain.canonical import read_canonical
-from fraud_domain.cards import TokenKey
+from fraud_domain.cards import TokenKey, digits_as_zeroes
 from fraud_domain.contract import Transaction
 from fraud_domain.topics import TRANSACTIONS
 from medallion_assets_tests.poison import ARRIVED, GOOD, POISON, message, odd_messages
@@ -33,17 +33,22 @@ def by_contract(value: bytes) -> dict[str, Any]:
     return dict(Transaction.model_validate_json(value).__dict__)
 
 
+def canonical(value: bytes) -> dict[str, Any] | None:
+    """Its fields without the contract's model, if it is canonical."""
+    return read_canonical(value, digits_as_zeroes(value))
+
+
 def same(value: bytes) -> bool:
     """Whether a message is canonical; then it must have the contract's values, to the last digit and type."""
-    found = read_canonical(value)
+    found = canonical(value)
     if found is None:
         return False
     expected = by_contract(value)
+    expected["event_time"] = epoch_micros(expected["event_time"])
     assert list(found) == list(expected)
     for name, mine in found.items():
         theirs = expected[name]
-        assert (mine, str(mine), type(mine)) == (theirs, str(theirs), type(theirs)) or name == "event_time", name
-    assert epoch_micros(found["event_time"]) == epoch_micros(expected["event_time"])
+        assert (mine, str(mine), type(mine)) == (theirs, str(theirs), type(theirs)), name
     return True
 
 
@@ -78,7 +83,7 @@ def test_what_producers_send_is_canonical() -> None:
     ids=str,
 )
 def test_the_contract_is_asked_about_anything_else(change: dict[str, Any]) -> None:
-    assert read_canonical(json.dumps(ALL | change).encode()) is None
+    assert canonical(json.dumps(ALL | change).encode()) is None
 
 
 @pytest.mark.parametrize("amount", [b"-12.5", b"0", b"-0", b"150", b'"9.90"', b"0.1", b'"-7"'])
@@ -96,14 +101,14 @@ def test_damaged_messages_have_the_values_of_the_contract() -> None:
     rng = random.Random(7)
     pieces = [*PIECES, *(bytes([code]) for code in range(256)), *(bytes([code]) for code in range(32, 127)), *DIGITS]
     good = json.dumps(ALL, ensure_ascii=False).encode()
-    canonical = 0
+    good_ones = 0
     for _ in range(20_000):
         damaged = bytearray(good)
         for _ in range(rng.randrange(1, 3)):
             at = rng.randrange(len(damaged))
             damaged[at : at + 1] = rng.choice(pieces)
-        canonical += same(bytes(damaged))
-    assert canonical > 500
+        good_ones += same(bytes(damaged))
+    assert good_ones > 500
 
 
 def test_limits_hold_for_canonical_messages_too() -> None:

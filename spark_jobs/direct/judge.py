@@ -57,12 +57,12 @@ class Judge:
         event = self._acceptance.accept(message.value, message.at)
         if event is None:
             return
-        placed = event | dict(zip(POSITION, message[:4], strict=True))
+        event.update(zip(POSITION, message[:4], strict=True))
         for engine, kind, field in self._engines:
             name = event[field]
             decision = None if name is None else self._decided(engine, kind, name, event)
             if decision is not None and (kind is Subject.CUSTOMER or decision.reasons or decision.shadow):
-                document = orjson.dumps(decision_document(decision, placed)).decode()
+                document = orjson.dumps(decision_document(decision, event)).decode()
                 yield Judged(event["customer_id"], decision.alert, document)
 
     def _decided(self, engine: Engine, kind: Subject, name: str, event: dict[str, Any]) -> Decision | None:
