@@ -14,7 +14,7 @@ from fraud_domain.topics import TRANSACTIONS
 from spark_jobs.direct.memory import Memory
 from spark_jobs.direct.message import Message
 from spark_jobs.direct.store import Store
-from spark_jobs.judging import POSITION, Limits, decision_document, engine_of
+from spark_jobs.judging import Limits, decision_document, engine_of
 from spark_jobs.published_rules import RuleSet
 from spark_jobs.telling import Judged
 
@@ -57,7 +57,7 @@ class Judge:
         event = self._acceptance.accept(message.value, message.at)
         if event is None:
             return
-        event.update(zip(POSITION, message[:4], strict=True))
+        event["topic"], event["partition"], event["offset"], event["kafka_timestamp"] = message[:4]
         for engine, kind, field in self._engines:
             name = event[field]
             decision = None if name is None else self._decided(engine, kind, name, event)
