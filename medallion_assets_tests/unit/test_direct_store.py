@@ -37,10 +37,10 @@ def test_a_batch_outlives_its_driver(store: Store, tmp_path: Path) -> None:
     assert again.generation == store.generation
     assert (again.batch_id, again.positions(), again.untold()) == (0, {PLACE: 7}, TOLD)
     assert list(again.batches()) == [(0, MESSAGES)]
-    kept = again.find("customer", "c-1")
+    kept = again.find("customer", ("c-1", "c-9")).get("c-1")
     assert kept is not None
     assert (kept.id, kept.history, kept.as_of) == (row, b"one", 0)
-    assert again.find("merchant", "c-1") is None
+    assert again.find("merchant", ("c-1",)) == {}
     assert again.new_id() > row
     again.told()
     assert again.untold() == []
@@ -55,7 +55,7 @@ def test_a_batch_that_cannot_be_kept_leaves_nothing(store: Store) -> None:
     same_name = [(store.new_id(), "customer", "c-2", b"two", 1), (store.new_id(), "customer", "c-1", b"other", 1)]
     with pytest.raises(sqlite3.IntegrityError):
         store.commit([Message(*PLACE, 8, 1_000, b"{}")], Due(same_name), [])
-    assert store.find("customer", "c-2") is None
+    assert store.find("customer", ("c-2",)) == {}
     assert (store.batch_id, store.positions(), store.untold()) == (0, {PLACE: 7}, TOLD)
 
 
@@ -76,11 +76,20 @@ def test_an_older_driver_may_not_write_nor_open(store: Store, tmp_path: Path) ->
     younger.close()
 
 
+def test_any_number_of_subjects_is_found_at_once(store: Store) -> None:
+    names = [f"c-{number}" for number in range(250)] + ["c-\x00", "\ufffd'"]
+    kept = names[::3]
+    store.keep(Due([(store.new_id(), "customer", name, name.encode(), 7) for name in kept]))
+    found = store.find("customer", names)
+    assert {name: (each.history, each.as_of) for name, each in found.items()} == {n: (n.encode(), 7) for n in kept}
+    assert store.find("customer", []) == {}
+
+
 def test_it_is_begun_only_when_all_it_begins_with_is_there(store: Store) -> None:
     assert not store.begun
     store.keep(Due([(store.new_id(), "customer", "c-1", b"half", -1)]))
     store.forget()
-    assert store.find("customer", "c-1") is None
+    assert store.find("customer", ("c-1",)) == {}
     store.begin()
     assert store.begun
 
@@ -151,7 +160,7 @@ def test_a_file_of_an_earlier_format_is_brought_up_to_date(
     connection.close()
     for epoch in (2, 3):
         upgraded = Store(tmp_path, epoch)
-        kept = upgraded.find("customer", "c-1")
+        kept = upgraded.find("customer", ("c-1",)).get("c-1")
         assert kept is not None
         assert (kept.history, kept.as_of, upgraded.batch_id) == (b"one", as_of, 8)
         assert list(upgraded.batches()) == held

@@ -36,11 +36,17 @@ class Judge:
 
     def judge(self, messages: Iterable[Message]) -> Iterator[Judged]:
         """What to tell of a batch: every decision about a customer, those about others where a rule hit."""
+        events = []
         for message in sorted(messages, key=_arrival):
-            if message.topic == TRANSACTIONS:
-                yield from self._decide(message)
-            else:
+            if message.topic != TRANSACTIONS:
                 self._note(message)
+            elif (event := self._acceptance.accept(message.value, message.at)) is not None:
+                event["topic"], event["partition"], event["offset"], event["kafka_timestamp"] = message[:4]
+                events.append(event)
+        for engine, _, field in self._engines:
+            self._memory.bring(engine, {event[field] for event in events} - {None})
+        for event in events:
+            yield from self._decide(event)
 
     def remember(self, event: dict[str, Any]) -> None:
         """Take a transaction into the histories and tell nobody."""
@@ -53,11 +59,7 @@ class Judge:
         """Fields of a transaction that `remember` reads."""
         return frozenset().union(*(engine.inputs for engine, _, _ in self._engines))
 
-    def _decide(self, message: Message) -> Iterator[Judged]:
-        event = self._acceptance.accept(message.value, message.at)
-        if event is None:
-            return
-        event["topic"], event["partition"], event["offset"], event["kafka_timestamp"] = message[:4]
+    def _decide(self, event: dict[str, Any]) -> Iterator[Judged]:
         for engine, kind, field in self._engines:
             name = event[field]
             decision = None if name is None else self._decided(engine, kind, name, event)

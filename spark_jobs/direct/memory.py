@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fraud_domain.rules import Engine, History, Subject
-from spark_jobs.direct.store import Due, Store
+from spark_jobs.direct.store import Due, Kept, Store
 
 EVENT_BYTES = 700
 """Of an event in memory, and of a history beside its events (`test_direct_memory.py` measures it)."""
@@ -70,15 +70,26 @@ class Memory:
         if held is not None:
             self._held.move_to_end(key)
         else:
-            kept = self._store.find(engine.subject.value, name)
-            if kept is None:
-                held = _Held(self._store.new_id(), engine.new_history(), -1)
-            else:
-                history = History.load(kept.history)
-                held = _Held(kept.id, history, kept.as_of, 1 + len(history))
-            self._held[key] = held
-            self._size += held.size
+            held = self._take_up(engine, name, self._store.find(engine.subject.value, (name,)).get(name))
         return None if self._again and held.as_of >= self._batch else held.history
+
+    def bring(self, engine: Engine, names: set[str]) -> None:
+        """Have the histories of these subjects at hand: `of` would look for each by itself, for three times the CPU."""
+        kind = engine.subject
+        missing = [name for name in names if (kind, name) not in self._held]
+        found = self._store.find(kind.value, missing)
+        for name in missing:
+            self._take_up(engine, name, found.get(name))
+
+    def _take_up(self, engine: Engine, name: str, kept: Kept | None) -> _Held:
+        if kept is None:
+            held = _Held(self._store.new_id(), engine.new_history(), -1)
+        else:
+            history = History.load(kept.history)
+            held = _Held(kept.id, history, kept.as_of, 1 + len(history))
+        self._held[engine.subject, name] = held
+        self._size += held.size
+        return held
 
     def note_change(self, kind: Subject, name: str) -> None:
         """The history has changed since it was stored."""
