@@ -180,7 +180,9 @@ def test_a_batch_of_any_size_comes_back_in_its_order(store: Store, count: int) -
     assert list(store.batches()) == [(1, messages)]
 
 
-@pytest.mark.parametrize("rot", ["zeroblob(40)", "substr(packed, 1, 30)", "x''"])
+@pytest.mark.parametrize(
+    "rot", ["zeroblob(40)", "x'ffffffffffffffff00'", "x'0fffffffffffffff00'", "substr(packed, 1, 30)", "x''"]
+)
 def test_values_that_rotted_are_named_with_what_to_do(store: Store, tmp_path: Path, rot: str) -> None:
     store.commit(MESSAGES, NOTHING, TOLD)
     with sqlite3.connect(tmp_path / DIRECT_STATE) as connection:

@@ -1,7 +1,7 @@
 """Rows of a batch as the store keeps them: some hundred in one value, compressed.
 
-A row of its own for each message and decision took 10 µs of CPU, and six times the bytes, of which the log is synced to
-disk and copied back (zstd, measured with messages of the generator).
+A row of its own for each message took twice the CPU and six times the bytes, which are synced to disk, copied and
+deleted (docs/adr/0015).
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,5 +43,5 @@ class Packed(Generic[Row]):
         length = int.from_bytes(value[:_LENGTH_BYTES])
         try:
             return self._decoder.decode(pa.decompress(value[_LENGTH_BYTES:], length, codec=_CODEC, asbytes=True))
-        except (OSError, ValueError, MemoryError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, OverflowError, MemoryError, msgspec.MsgspecError) as error:
             raise DamagedError(str(error)) from error
