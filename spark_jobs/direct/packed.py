@@ -17,10 +17,6 @@ _CODEC = "zstd"
 _LENGTH_BYTES = 8
 
 
-class DamagedError(ValueError):
-    """A value cannot be unpacked."""
-
-
 class Packed(Generic[Row]):
     """Packs rows of one kind."""
 
@@ -38,10 +34,10 @@ class Packed(Generic[Row]):
         """The rows of one value.
 
         Raises:
-            DamagedError: it is not what `values` made.
+            ValueError: it is not what `values` made.
         """
         length = int.from_bytes(value[:_LENGTH_BYTES])
         try:
             return self._decoder.decode(pa.decompress(value[_LENGTH_BYTES:], length, codec=_CODEC, asbytes=True))
         except (OSError, ValueError, OverflowError, MemoryError, msgspec.MsgspecError) as error:
-            raise DamagedError(str(error)) from error
+            raise ValueError(f"a value cannot be unpacked: {error}") from error

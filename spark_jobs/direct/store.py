@@ -19,7 +19,6 @@ from typing import Any
 from fraud_domain.streams import DIRECT_STATE
 from spark_jobs.direct import store_format
 from spark_jobs.direct.message import Message
-from spark_jobs.direct.packed import DamagedError
 from spark_jobs.lease import FencedError
 from spark_jobs.plain_error import PlainError
 from spark_jobs.telling import Judged
@@ -213,14 +212,14 @@ class Store:
         """The batches that not every history has, with their messages."""
         try:
             yield from store_format.batches(self._connection)
-        except DamagedError as error:
+        except ValueError as error:
             raise self._damaged(error) from error
 
     def untold(self) -> list[Judged]:
         """What the last batch decided, if nobody noted that all of it was told."""
         try:
             return store_format.untold(self._connection)
-        except DamagedError as error:
+        except ValueError as error:
             raise self._damaged(error) from error
 
     def told(self) -> None:
