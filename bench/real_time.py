@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from bench.alert_lane import SEED
 from bench.real_time_job import ALERTS, TABLE
 from bench.rivals.__main__ import ARMS, CUSTOMERS_FOR_A_RATE, HERE, RATE
-from bench.rivals.two_rules import AMOUNT, CHANNEL
+from bench.rivals.two_rules import is_large
 from bench.rounds import asked, document, keep, one_round, there_and_back
 from bench.stack import servers
 from fraud_domain.kafka_client import client_configuration
@@ -54,7 +54,7 @@ def large_payments(settings: Settings) -> list[tuple[int, str]]:
                 left -= 1
                 continue
             event = orjson.loads(value)
-            if event["channel"] == CHANNEL and event["amount"] > AMOUNT:
+            if is_large(event):
                 found.append((message.timestamp()[1], event["transaction_id"]))
     consumer.close()
     return found

@@ -5,7 +5,6 @@ test holds the two to the same answer. Here a refused message is just None, sinc
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -25,11 +24,11 @@ from fraud_domain.contract import (
     FraudLabel,
     Transaction,
 )
+from fraud_domain.moments import epoch_micros
 from fraud_domain.rules.vocabulary import ORIGIN_FIELDS, Origin
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OLDEST = int((OLDEST_EVENT - _EPOCH).total_seconds()) * 1_000_000
+_OLDEST = epoch_micros(OLDEST_EVENT)
 _NEVER_SENT = EDGE_ONLY_FIELDS | REFUSED_FIELDS | LEAKAGE_FIELDS
 _NOTES: dict[str, tuple[Origin, type[Event], str]] = {
     FRAUD_LABELS: (Origin.LABELS, FraudLabel, "label_time"),
@@ -86,9 +85,3 @@ def _read_by_contract(value: bytes) -> dict[str, Any] | None:
     if any(document[name] is not None for name in document.keys() & _NEVER_SENT):
         return None
     return transaction.__dict__ | {"event_time": epoch_micros(transaction.event_time)}
-
-
-def epoch_micros(moment: datetime) -> int:
-    """Microseconds since 1970, exactly: a float would round them."""
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -6,7 +6,7 @@ model takes; every other message, good or bad, is left to the model. Tests hold 
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fraud_domain.contract import AMOUNT, FieldSpec, Transaction, field_specs
+from fraud_domain.moments import epoch_micros
 
 _TYPES: dict[str, Any] = {
     "string": str,
@@ -27,7 +28,6 @@ _TYPES: dict[str, Any] = {
 _MONEY = re.compile(AMOUNT, re.ASCII)
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:[0-5]\d)", re.ASCII)
 _EXPONENT = b"0E"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KNOWN_TEXTS = 20_000
 """Of a field with a pattern: more than there are currencies, countries, categories or last four digits."""
 
@@ -51,23 +51,23 @@ def read_canonical(value: bytes, zeroes: bytes) -> dict[str, Any] | None:
     if _MONEY.fullmatch(amount) is None or moment is None:
         return None
     second, fraction, zone = moment.groups()
-    seconds = _seconds(second, zone)
-    if seconds is None:
+    whole = _whole_second(second, zone)
+    if whole is None:
         return None
     for name, pattern, known in _patterns():
         text = event[name]
         if text is not None and text not in known and not _learned(text, pattern, known):
             return None
-    event["event_time"] = seconds * 1_000_000 + (int(fraction.ljust(6, "0")) if fraction else 0)
+    event["event_time"] = whole + (int(fraction.ljust(6, "0")) if fraction else 0)
     event["amount"] = Decimal(amount)
     return event
 
 
 @lru_cache(maxsize=4_096)
-def _seconds(second: str, zone: str) -> int | None:
-    """Seconds since 1970, None when there is no such moment; most of what comes together is of few seconds."""
+def _whole_second(second: str, zone: str) -> int | None:
+    """Its epoch microseconds, None when there is no such moment; most of what comes together is of few seconds."""
     try:
-        return int((datetime.fromisoformat(second + zone) - _EPOCH).total_seconds())
+        return epoch_micros(datetime.fromisoformat(second + zone))
     except ValueError:
         return None
 

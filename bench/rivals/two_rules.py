@@ -7,6 +7,7 @@ amount and channel. Each hits one or two in a hundred transactions.
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -24,6 +25,11 @@ def limits() -> dict[str, str | int]:
     return {"channel": CHANNEL, "amount": AMOUNT, "many": MANY, "minutes": MINUTES}
 
 
+def is_large(event: dict[str, Any]) -> bool:
+    """What the first rule asks of a payment."""
+    return bool(event["channel"] == CHANNEL and event["amount"] > AMOUNT)
+
+
 def alerted(sent: Iterable[Emission]) -> set[str]:
     """Transactions that must be alerted, of messages in the order of their event times."""
     window = timedelta(minutes=MINUTES)
@@ -37,6 +43,6 @@ def alerted(sent: Iterable[Emission]) -> set[str]:
         times.append(at)
         while times[0] <= at - window:
             times.popleft()
-        if len(times) >= MANY or (event["channel"] == CHANNEL and event["amount"] > AMOUNT):
+        if len(times) >= MANY or is_large(event):
             found.add(event["transaction_id"])
     return found

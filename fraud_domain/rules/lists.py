@@ -5,11 +5,12 @@ They stand in `rules/lists.yaml`; a rule names one as a parameter, `{blocked: "l
 """
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from fraud_domain.moments import epoch_micros
 from fraud_domain.rules.errors import Problem, RuleError
 from fraud_domain.rules.model import EntityList, Purpose
 from fraud_domain.rules.schema import Line, Name, Part
@@ -17,7 +18,6 @@ from fraud_domain.rules.yaml_source import Source, parse_yaml
 
 FILE = "lists.yaml"
 PREFIX = "list:"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EntryPart(Part):
@@ -82,7 +82,7 @@ def _end(source: Source, number: int, entry: int, until: str | None, problems: l
     if moment.tzinfo is None:
         problems.append(source.problem(path, f"until '{until}' has no offset, such as Z or -03:00"))
         return None
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return epoch_micros(moment)
 
 
 def schema_text() -> str:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from fraud_domain.acceptance import Acceptance, epoch_micros
+from fraud_domain.acceptance import Acceptance
 from fraud_domain.contract import Transaction
+from fraud_domain.moments import epoch_micros
 from fraud_domain.tables import table
 from medallion_assets_tests.poison import ARRIVED, POISON, SOME_CARD, message, odd_messages
 from spark_jobs.contract import TimeLimits, parse_transactions

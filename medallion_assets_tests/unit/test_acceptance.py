@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fraud_domain.acceptance import Acceptance, epoch_micros
+from fraud_domain.acceptance import Acceptance
 from fraud_domain.contract import (
     EDGE_ONLY_FIELDS,
     LEAKAGE_FIELDS,
@@ -17,6 +17,7 @@ from fraud_domain.contract import (
     SCHEMA_VERSION,
     Transaction,
 )
+from fraud_domain.moments import epoch_micros
 from fraud_domain.rules.vocabulary import ORIGIN_FIELDS, Origin
 from fraud_domain.topics import ACCOUNT_EVENTS, FRAUD_LABELS
 

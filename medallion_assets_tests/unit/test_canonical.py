@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from fraud_domain.acceptance import Acceptance, epoch_micros
+from fraud_domain.acceptance import Acceptance
 from fraud_domain.canonical import read_canonical
 from fraud_domain.cards import TokenKey, digits_as_zeroes
 from fraud_domain.contract import Transaction
+from fraud_domain.moments import epoch_micros
 from fraud_domain.topics import TRANSACTIONS
 from medallion_assets_tests.poison import ARRIVED, GOOD, POISON, message, odd_messages
 from medallion_services.generator.timeline import Plan, Timeline

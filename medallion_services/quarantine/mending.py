@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from fraud_domain.acceptance import Acceptance, epoch_micros
+from fraud_domain.acceptance import Acceptance
 from fraud_domain.contract import Transaction
+from fraud_domain.moments import epoch_micros
 from fraud_domain.topics import TRANSACTIONS
 from medallion_services.quarantine.reading import Quarantined
 

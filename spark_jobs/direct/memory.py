@@ -74,7 +74,7 @@ class Memory:
         return None if self._again and held.as_of >= self._batch else held.history
 
     def bring(self, engine: Engine, names: set[str]) -> None:
-        """Have the histories of these subjects at hand: `of` would look for each by itself, for three times the CPU."""
+        """Have the histories of these subjects at hand: `of` looks for each by itself, which takes longer."""
         kind = engine.subject
         missing = [name for name in names if (kind, name) not in self._held]
         found = self._store.find(kind.value, missing)

@@ -101,11 +101,10 @@ class Store:
             self._begin()
         with self._transaction():
             store_format.upgrade(self._connection)
-        if (found := self._one("SELECT format FROM lane")) != store_format.FORMAT:
-            raise StoreError(
-                f"{self.path} has format {found}, this release reads {store_format.FORMAT}: start the release it is of"
-            )
-        with self._transaction():
+            if (found := self._one("SELECT format FROM lane")) != (known := store_format.FORMAT):
+                raise StoreError(
+                    f"{self.path} has format {found}, this release reads {known}: start the release it is of"
+                )
             self._connection.execute("UPDATE lane SET epoch = ?", (self._epoch,))
         self.generation: str = self._one("SELECT generation FROM lane")
         self.batch_id: int = self._one("SELECT batch_id FROM lane")
