@@ -1,7 +1,7 @@
 """The application: routes, gate, background tasks. `create_app` takes settings; nothing runs before its lifespan."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from medallion_services.dashboard.live import listen
 
 STATIC = Path(__file__).parent / "static"
 _WEB = Path(notifier.__file__).parent / "web"
+_ASK_AGAIN_SECONDS = 1.0
 # A service worker rules over its own directory only, so it stands at the root.
 WEB_PUSH = {
     "/sw.js": _WEB / "sw.js",
@@ -72,10 +73,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         await desk.database.pool.close()
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel `tasks` until each has ended; one that failed is reported by the event loop.
+
+    Once is not enough: in Python 3.11 `asyncio.wait_for`, by which the pool waits for a connection, loses a
+    cancellation that comes together with what it waits for.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_ASK_AGAIN_SECONDS)
 
 
 def _file(path: Path) -> Callable[[Request], Awaitable[FileResponse]]:
