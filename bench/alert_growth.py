@@ -20,8 +20,8 @@ from typing import Any
 
 import psycopg
 
-from bench.alert_lane import SEED
 from bench.sink import alert
+from bench.traffic import SEED
 from bench.tree_cpu import used
 from fraud_domain.acceptance import Acceptance
 from fraud_domain.cards import TokenKey

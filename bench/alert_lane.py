@@ -5,11 +5,7 @@ sending time, so a generator that falls behind cannot hide waiting time. CPU is 
 """
 
 import os
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psutil
@@ -18,14 +14,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from bench.stack import servers
+from bench.traffic import CUSTOMERS, flowing, send_past, world_of
 from fraud_domain.settings import Settings
-from fraud_domain.topics import TRANSACTIONS
 from medallion_services.generator.producer import KafkaSink
-from medallion_services.generator.timeline import Plan, Timeline
-from medallion_services.generator.world import World
 from spark_jobs import streaming_to_postgres
 
-CUSTOMERS, SEED = 3_000, 1
 _LATENCY = """
 SELECT count(*), percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (
     ORDER BY extract(epoch FROM detected_at - kafka_timestamp) * 1000)
@@ -71,16 +64,15 @@ def run(scenario: Scenario) -> Result:
 
 def _measure(spark: SparkSession, settings: Settings, scenario: Scenario) -> Result:
     result = Result()
-    world = world_of(settings)
     with KafkaSink(settings) as sink:
-        sent = send_past(sink, world, scenario.backlog)
+        sent = send_past(sink, world_of(settings), scenario.backlog)
         started = time.monotonic()
         query, others = streaming_to_postgres.start(spark, settings, epoch(settings))
         while sum(p.numInputRows for p in query.recentProgress) < sent:
             time.sleep(0.2)
         result.backlog_rows_per_second = sent / (time.monotonic() - started)
         try:
-            with flowing(sink, world, scenario.rate):
+            with flowing(settings, scenario.rate, CUSTOMERS, scenario.warm_up + scenario.seconds):
                 time.sleep(scenario.warm_up)
                 _watch(query, result, scenario.seconds)
                 since = time.time() - scenario.seconds
@@ -92,62 +84,6 @@ def _measure(spark: SparkSession, settings: Settings, scenario: Scenario) -> Res
     if row and row[0]:
         result.alerts, (result.alert_p50_ms, result.alert_p99_ms) = row
     return result
-
-
-def world_of(settings: Settings) -> World:
-    """The customers of a measurement."""
-    return World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
-
-
-def send_past(sink: KafkaSink, world: World, rows: int, months_ago: int = 0) -> int:
-    """A month of about so many transactions, sent at once; returns how many there were.
-
-    Args:
-        months_ago: when it ended, in months of 30 days.
-    """
-    return send_days(sink, world, rows, 30.0 * (months_ago + 1), 30.0)[TRANSACTIONS]
-
-
-def send_days(
-    sink: KafkaSink, world: World, rows: int, days_ago: float, days: float, fraud_share: float = 0
-) -> Counter[str]:
-    """Traffic of some days with about so many transactions, sent at once; returns how many messages each topic got.
-
-    Args:
-        days_ago: when they began.
-        fraud_share: of the transactions.
-    """
-    start = time.time() - days_ago * 86_400
-    past = Timeline(world, Plan(1, SEED, fraud_share=fraud_share, run_id=f"past{days_ago}"))
-    sent = Counter[str]()
-    for emission in past.emissions(start, start + days * 86_400, rows / (days * 86_400)):
-        sink.send(emission)
-        sent[emission.topic] += 1
-    sink.flush()
-    return sent
-
-
-@contextmanager
-def flowing(sink: KafkaSink, world: World, rate: float) -> Iterator[None]:
-    """Live traffic for the length of the block."""
-    done = threading.Event()
-    feeder = threading.Thread(target=_feed, args=(sink, world, rate, done))
-    feeder.start()
-    try:
-        yield
-    finally:
-        done.set()
-        feeder.join()
-
-
-def _feed(sink: KafkaSink, world: World, rate: float, done: threading.Event) -> None:
-    """Live traffic at its intended times until told to stop."""
-    live = Timeline(world, Plan(rate, SEED + 1, fraud_share=0.05, run_id="live"))
-    start = time.time()
-    for emission in live.emissions(start, start + 3_600):
-        if done.wait(max(0.0, emission.send_at - time.time())):
-            return
-        sink.send(emission)
 
 
 def _watch(query: StreamingQuery, result: Result, seconds: float) -> None:

@@ -6,7 +6,7 @@ from there to the row of the alert. Our lanes must have raised the same alerts a
 the first round; the loop may differ by a few, because it does not wait for what is known of a customer. CPU is of the
 arm's own processes; broker, database and generator come on top, for each arm alike.
 
-    python -m bench.arms --rate 2000 --customers 200000 --only direct
+    python -m bench.arms --rate 2000 --customers 200000 --only direct --result arms_2000.json
 """
 
 import argparse
@@ -18,20 +18,19 @@ from typing import Any
 
 import psycopg
 
-from bench.alert_lane import CUSTOMERS, SEED, send_days
 from bench.origin_stream import TABLES
 from bench.plain_loop import TABLE
 from bench.rounds import asked, document, keep, one_round, there_and_back
 from bench.stack import servers
+from bench.traffic import CUSTOMERS, send_days, world_of
 from fraud_domain.settings import PROJECT_ROOT, AlertLane, Settings
 from medallion_services.database.prepare import admin_parameters
 from medallion_services.embedded.stack import prepare_database
 from medallion_services.generator.producer import KafkaSink
-from medallion_services.generator.world import World
 
 JOBS = PROJECT_ROOT / "spark_jobs"
 RATE, BACKLOG, FRAUD_SHARE, WARM_UP = 50.0, 8_000, 0.02, 45.0
-RESULT = PROJECT_ROOT / "bench" / "results" / "arms.json"
+RESULTS = PROJECT_ROOT / "bench" / "results"
 _OURS = """
 SELECT alert_id, kafka_timestamp AS sent, detected_at AS seen FROM fraud.alerts WHERE subject_kind = 'customer'
 """
@@ -95,10 +94,9 @@ def run(names: Sequence[str], rate: float, customers: int) -> dict[str, Any]:
         with psycopg.connect(**admin_parameters(common, common.postgres.database), autocommit=True) as connection:
             connection.execute(TABLE)
             connection.execute(TABLES)
-        world = World(SEED, customers, customers, common.token_key())
-        send_days(sink, world, BACKLOG, 30.0, 30.0, FRAUD_SHARE)
+        send_days(sink, world_of(common, customers), BACKLOG, 30.0, 30.0, FRAUD_SHARE)
         before_all = time.time()
-        rounds = there_and_back(sink, world, rate, names, lambda name: measure(each[name], name))
+        rounds = there_and_back(common, customers, rate, names, lambda name: measure(each[name], name))
         raised = {name: alerts_until(each[name], name, before_all) for name in names if name != "origin"}
     counts = {name: len(found) for name, found in raised.items()}
     if len({frozenset(found) for name, found in raised.items() if ARMS[name].lane}) > 1:
@@ -112,8 +110,10 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--rate", type=float, default=RATE, help="events a second")
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
+    parser.add_argument("--result", help="name of the file that keeps the figures; by default arms.json, of all arms")
     options = parser.parse_args()
-    keep(run(options.only, options.rate, options.customers), RESULT if options.only == list(ARMS) else None)
+    name = options.result or ("arms.json" if options == parser.parse_args([]) else None)
+    keep(run(options.only, options.rate, options.customers), RESULTS / name if name else None)
     return 0
 
 

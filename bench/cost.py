@@ -21,9 +21,9 @@ import psycopg
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from bench.alert_lane import SEED, send_days
 from bench.sizing import COSTS
 from bench.stack import driver, servers
+from bench.traffic import send_days, world_of
 from bench.tree_cpu import TreeCpu
 from fraud_domain.settings import AlertLane, Layout, Settings
 from fraud_domain.streams import applications
@@ -152,7 +152,7 @@ def main(only: list[str]) -> int:
     with servers() as settings, KafkaSink(settings) as sink:
         connected = admin_parameters(settings, settings.postgres.database)
         with psycopg.connect(**connected, autocommit=True) as connection:
-            lanes, world = {}, World(SEED, CUSTOMERS, CUSTOMERS, settings.token_key())
+            lanes, world = {}, world_of(settings, CUSTOMERS)
             sent = send_days(sink, world, WARM_UP, DAYS_AGO["warm-up"], DAYS, FRAUD_SHARE)
             for lane in only or BOTH:
                 lanes[lane] = measure(settings, sink, connection, world, lane, sent)

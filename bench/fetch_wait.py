@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from bench.alert_lane import SEED, epoch, flowing, send_past, used_cpu, world_of
+from bench.alert_lane import epoch, used_cpu
 from bench.stack import servers
+from bench.traffic import CUSTOMERS, SEED, flowing, send_past, world_of
 from fraud_domain.settings import Settings
 from medallion_services.generator.producer import KafkaSink
 from spark_jobs import sources, streaming_to_postgres
@@ -29,11 +30,10 @@ def main() -> int:
     with servers(alerts={"interval": "500 milliseconds"}) as settings:
         spark = SparkSession.builder.appName("bench").getOrCreate()
         spark.sparkContext.setLogLevel("OFF")
-        world = world_of(settings)
         with KafkaSink(settings) as sink:
-            send_past(sink, world, BACKLOG)
-            with flowing(sink, world, RATE):
-                lines = [_HEADER, *_rounds(spark, settings)]
+            send_past(sink, world_of(settings), BACKLOG)
+        with flowing(settings, RATE, CUSTOMERS, FIRST_WARM_UP + len(ROUNDS) * (WARM_UP + SECONDS)):
+            lines = [_HEADER, *_rounds(spark, settings)]
         spark.stop()
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
     sys.stdout.write(RESULT.read_text(encoding="utf-8"))

@@ -16,7 +16,6 @@ import orjson
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from bench.alert_lane import SEED
 from bench.real_time_job import ALERTS, TABLE
 from bench.rivals.__main__ import ARMS, CUSTOMERS_FOR_A_RATE, HERE, RATE
 from bench.rivals.two_rules import is_large
@@ -28,8 +27,6 @@ from fraud_domain.topics import TRANSACTIONS, TopicSpec
 from medallion_services.database.prepare import admin_parameters
 from medallion_services.embedded.kafka_topics import create_topics
 from medallion_services.embedded.stack import prepare_database
-from medallion_services.generator.producer import KafkaSink
-from medallion_services.generator.world import World
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "real_time.json"
 DIRECT, REAL_TIME, WARM_UP = "direct", "real_time", 45.0
@@ -73,7 +70,7 @@ def compared(settings: Settings) -> dict[str, dict[str, int]]:
 
 def run(rate: float, customers: int) -> dict[str, Any]:
     """All rounds; says each as it comes."""
-    with servers() as common, KafkaSink(common) as sink:
+    with servers() as common:
         rules = common.rules.model_copy(update={"directory": HERE / "rules"})
         ours = ARMS[DIRECT].settings(common.model_copy(update={"rules": rules}), DIRECT)
         prepare_database(ours)
@@ -89,8 +86,7 @@ def run(rate: float, customers: int) -> dict[str, Any]:
             settings, argv, alerts = arms[name]
             return one_round(settings, name, argv, alerts, lambda _: time.sleep(WARM_UP))
 
-        world = World(SEED, customers, customers, common.token_key())
-        rounds = there_and_back(sink, world, rate, list(arms), measure)
+        rounds = there_and_back(common, customers, rate, list(arms), measure)
         return document(rate, customers, rounds, {REAL_TIME: compared(common)})
 
 

@@ -10,16 +10,15 @@ from typing import Any
 
 import psycopg
 
-from bench.alert_lane import flowing
 from bench.stack import driver
+from bench.traffic import flowing
 from bench.tree_cpu import TreeCpu
 from fraud_domain.settings import Settings
 from medallion_services.database.prepare import admin_parameters
-from medallion_services.generator.producer import KafkaSink
-from medallion_services.generator.world import World
 
 SECONDS = 60.0
 _LAST = 20.0
+_TRAFFIC_A_ROUND = 150.0
 _LATENCY = """
 SELECT count(*), percentile_cont(ARRAY[0.5, 0.9, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM seen - sent) * 1000)
 FROM ({}) AS a WHERE sent BETWEEN to_timestamp(%s) AND to_timestamp(%s)
@@ -60,12 +59,12 @@ def one_round(
 
 
 def there_and_back(
-    sink: KafkaSink, world: World, rate: float, names: Sequence[str], measure: Callable[[str], dict[str, Any]]
+    settings: Settings, customers: int, rate: float, names: Sequence[str], measure: Callable[[str], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Each arm twice while traffic flows (A B C C B A); says each round as it comes."""
-    rounds = []
-    with flowing(sink, world, rate):
-        for name in (*names, *reversed(names)):
+    rounds, order = [], (*names, *reversed(names))
+    with flowing(settings, rate, customers, _TRAFFIC_A_ROUND * len(order)):
+        for name in order:
             rounds.append(measure(name))
             sys.stdout.write(json.dumps(rounds[-1]) + "\n")
             sys.stdout.flush()

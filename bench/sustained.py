@@ -21,17 +21,15 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench.alert_lane import SEED, flowing
 from bench.cost import APPLICATIONS, server_cpu
 from bench.rounds import asked
 from bench.stack import driver, servers
+from bench.traffic import flowing
 from bench.tree_cpu import TreeCpu
 from fraud_domain.settings import PROJECT_ROOT, AlertLane, Settings
 from fraud_domain.streams import checkpoint_path
 from fraud_domain.tables import location, table
 from medallion_assets.defs.streams.supervisor import command
-from medallion_services.generator.producer import KafkaSink
-from medallion_services.generator.world import World
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "sustained.json"
 BRONZE, SILVER = table("bronze.transactions"), table("silver.transactions")
@@ -131,11 +129,10 @@ def watched(
     """Time, CPU seconds by process and load, while traffic flows: at its start and after each minute."""
 
     def mark() -> tuple[float, dict[str, float], float]:
-        cpu = {name: each.seconds for name, each in used.items()} | {"generator": time.process_time()}
+        cpu = {name: each.seconds for name, each in (used | {"generator": generator}).items()}
         return time.time(), cpu, os.getloadavg()[0]
 
-    world = World(SEED, customers, customers, settings.token_key())
-    with KafkaSink(settings) as sink, flowing(sink, world, rate):
+    with flowing(settings, rate, customers, 60.0 * minutes) as pid, TreeCpu(pid) as generator:
         marks = [mark()]
         for _ in range(minutes):
             time.sleep(max(0.0, marks[0][0] + 60 * len(marks) - time.time()))

@@ -14,7 +14,8 @@ import time
 
 from pyspark.sql import SparkSession
 
-from bench.alert_lane import epoch, send_past, world_of
+from bench.alert_lane import epoch
+from bench.traffic import send_past, world_of
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_assets_tests.cluster.standalone import master, worker, write_cluster_conf
 from medallion_services.embedded import jars, kafka, postgres

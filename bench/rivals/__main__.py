@@ -21,12 +21,12 @@ from typing import Any
 import psutil
 import psycopg
 
-from bench.alert_lane import SEED
 from bench.arms import Arm
 from bench.rivals import two_rules
 from bench.rivals.homes import flink_jars, python_of
 from bench.rounds import SECONDS, asked, document, keep, one_round, there_and_back
 from bench.stack import servers
+from bench.traffic import SEED, world_of
 from fraud_domain.settings import PROJECT_ROOT, AlertLane, Settings
 from fraud_domain.topics import TRANSACTIONS
 from medallion_services.database.prepare import admin_parameters
@@ -141,14 +141,13 @@ def run(names: Sequence[str], rate: float, customers: int, seconds: float) -> di
                 prepare_database(each[name])
         with psycopg.connect(**admin_parameters(common, common.postgres.database), autocommit=True) as connection:
             connection.execute(TABLES)
-        world = World(SEED, customers, customers, common.token_key())
-        past, before_all = send_past(sink, world, rate), time.time()
+        past, before_all = send_past(sink, world_of(common, customers), rate), time.time()
 
         def measure(name: str) -> dict[str, Any]:
             settings, warm = each[name], partial(keep_up, each[name], name)
             return one_round(settings, name, argv[name], ARMS[name].alerts, warm, seconds)
 
-        rounds = there_and_back(sink, world, rate, names, measure)
+        rounds = there_and_back(common, customers, rate, names, measure)
         about_the_past = compared(each, past, before_all)
     return document(rate, customers, rounds, about_the_past)
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import psycopg
 
-from bench.alert_lane import SEED
 from bench.rivals import two_rules
 from bench.rivals.__main__ import ARMS, CUSTOMERS_FOR_A_RATE, HERE, TABLES, argv_of, compared, send_past
 from bench.rounds import asked
 from bench.stack import driver, servers
+from bench.traffic import world_of
 from bench.tree_cpu import TreeCpu
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from fraud_domain.topics import TRANSACTIONS
@@ -30,7 +30,6 @@ from medallion_services.database.prepare import admin_parameters
 from medallion_services.embedded.stack import prepare_database
 from medallion_services.generator.producer import KafkaSink
 from medallion_services.generator.timeline import Emission
-from medallion_services.generator.world import World
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "rivals_backlog.json"
 NAMES = ("direct", "pathway", "flink")
@@ -102,7 +101,7 @@ def main(rows: int) -> int:
     with servers() as plain, KafkaSink(plain) as sink:
         common = plain.model_copy(update={"rules": plain.rules.model_copy(update={"directory": HERE / "rules"})})
         customers = round(rate * CUSTOMERS_FOR_A_RATE)
-        past = send_past(sink, World(SEED, customers, customers, common.token_key()), rate)
+        past = send_past(sink, world_of(common, customers), rate)
         for number, name in enumerate((*NAMES, *reversed(NAMES))):
             rounds.append(measure(common, name, number, past))
             sys.stdout.write(json.dumps(rounds[-1]) + "\n")
