@@ -109,13 +109,13 @@ def main() -> None:
     for name, kind in (("rate", float), ("customers", int), ("seconds", float)):
         parser.add_argument(name, type=kind)
     options = parser.parse_args()
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     settings = Settings()
     start, traffic = made_beforehand(world_of(settings, options.customers), options.rate, options.seconds)
     if (late := time.time() - start) > 0:
         sys.stderr.write(f"traffic begins {late:.1f} s behind its times\n")
     time.sleep(max(0.0, -late))
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     sys.stdout.write(_FLOWING)
     sys.stdout.flush()
     with KafkaSink(settings) as sink:
