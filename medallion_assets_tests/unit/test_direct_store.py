@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from fraud_domain.streams import DIRECT_STATE
 from medallion_services.checkpoints.judging import Remedy, Sinks, judge, remedy_of
 from medallion_services.checkpoints.reading import read_checkpoint
+from spark_jobs.direct import store as store_module
 from spark_jobs.direct.message import Message
 from spark_jobs.direct.packed import TOGETHER
 from spark_jobs.direct.store import Due, Store, StoreError
@@ -83,6 +85,29 @@ def test_any_number_of_subjects_is_found_at_once(store: Store) -> None:
     found = store.find("customer", names)
     assert {name: (each.history, each.as_of) for name, each in found.items()} == {n: (n.encode(), 7) for n in kept}
     assert store.find("customer", []) == {}
+
+
+def test_the_log_begins_anew_while_batch_follows_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_LOG_BYTES", 1_000_000)
+    done = threading.Event()
+
+    def keep_small() -> None:
+        while not done.is_set():
+            store.copy_back()
+
+    copier = threading.Thread(target=keep_small)
+    copier.start()
+    row, largest, log = store.new_id(), 0, store.path.with_name(f"{store.path.name}-wal")
+    try:
+        for number in range(300):
+            with store.reading():
+                store.find("customer", ("c-1",))
+            store.commit(MESSAGES, Due([(row, "customer", "c-1", os.urandom(100_000), number)], number), [])
+            largest = max(largest, log.stat().st_size)
+    finally:
+        done.set()
+        copier.join()
+    assert largest < 10_000_000, "of 30 MB that were written"
 
 
 def test_it_is_begun_only_when_all_it_begins_with_is_there(store: Store) -> None:

@@ -9,6 +9,7 @@ history has them; the next driver judges them again, tells nobody, and leaves al
 """
 
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -36,7 +37,7 @@ _PRAGMAS = (
 )
 _LOG_BYTES = 16_000_000
 """Histories are written again and again: copying them from the log seldom costs half as much as copying them often."""
-_COPIES = 5
+_COPIES = 2
 _NAMES_AT_ONCE = 100
 """Looked for by one statement, which SQLite keeps compiled."""
 Positions = Mapping[tuple[str, int], int]
@@ -82,6 +83,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / DIRECT_STATE
         self._epoch = epoch
+        self._writing = threading.Lock()
         self._connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, cached_statements=2 * _NAMES_AT_ONCE
         )
@@ -227,16 +229,19 @@ class Store:
             store_format.keep_untold(self._connection, ())
 
     def copy_back(self) -> None:
-        """Copy a grown log into the file, from another thread than the one that writes, which does not wait for it."""
+        """Copy a grown log into the file, from another thread than the one that writes.
+
+        That one waits for the last copy only, of what was written during those before it. Without that wait it would
+        never find all of the log copied, which it must to begin it anew.
+        """
         log = self.path.with_name(f"{self.path.name}-wal")
         if not log.exists() or log.stat().st_size < _LOG_BYTES:
             return
         with closing(sqlite3.connect(self.path)) as connection:
             for _ in range(_COPIES):
-                # What was written meanwhile is left for the next copy, which is short.
-                _, there, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                if there == copied:
-                    return
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with self._writing:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -252,16 +257,17 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            holder = self._one("SELECT epoch FROM lane")
-            if holder > self._epoch:
-                raise FencedError(f"this driver holds epoch {self._epoch}, {self.path} is held with epoch {holder}")
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        with self._writing:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                holder = self._one("SELECT epoch FROM lane")
+                if holder > self._epoch:
+                    raise FencedError(f"this driver holds epoch {self._epoch}, {self.path} is held with epoch {holder}")
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
 
     def _damaged(self, error: Exception) -> StoreError:
         return StoreError(
