@@ -82,7 +82,7 @@ class Checkpoint:
     stores: tuple[Store, ...] = ()
     operator_files: tuple[Entry, ...] = ()
     direct: Entry | None = None
-    """The file of the direct lane, which has all in it; its content is the generation."""
+    """The file of the direct lane, which has all in it; its content is the generation and the last batch."""
 
     @property
     def generation(self) -> str | None:
@@ -90,6 +90,13 @@ class Checkpoint:
         if self.direct is not None:
             return str(self.direct.content[0]) if self.direct.good else None
         return str(self.metadata.content[0]["id"]) if self.metadata.good else None
+
+    @property
+    def newest_batch(self) -> int:
+        """The last batch that was begun, in the direct lane kept; -1 when there is none."""
+        if self.direct is not None:
+            return int(self.direct.content[1]) if self.direct.good else -1
+        return max(self.offsets, default=-1)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -154,10 +161,10 @@ def _direct(path: Path) -> Entry:
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             ((sound,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
-            ((generation,),) = connection.execute("SELECT generation FROM lane").fetchall()
+            (lane,) = connection.execute("SELECT generation, batch_id FROM lane").fetchall()
     except (sqlite3.Error, ValueError):
         return Entry(path, Condition.UNREADABLE)
-    return Entry(path, Condition.GOOD, (generation,)) if sound == "ok" else Entry(path, Condition.UNREADABLE)
+    return Entry(path, Condition.GOOD, lane) if sound == "ok" else Entry(path, Condition.UNREADABLE)
 
 
 def _plain(path: Path) -> Entry:

@@ -48,9 +48,10 @@ def verify(
         typer.echo(json.dumps(document, indent=2))
     else:
         for diagnosis in diagnoses:
-            batches = max(diagnosis.checkpoint.offsets, default=-1)
+            newest = diagnosis.checkpoint.newest_batch
+            batch = "none yet" if newest < 0 else f"batch {newest}"
             state = "whole" if not diagnosis.findings else f"needs: {diagnosis.remedy.value}"
-            typer.echo(f"{diagnosis.query:<24} batch {batches:>6}  {state}")
+            typer.echo(f"{diagnosis.query:<24} {batch:>12}  {state}")
             for finding in diagnosis.findings:
                 typer.echo(f"    {finding.path}\n    {finding.what}: {finding.meaning} -> {finding.remedy.value}")
     if any(d.remedy is not Remedy.NOTHING for d in diagnoses):
