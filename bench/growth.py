@@ -36,7 +36,7 @@ from fraud_domain.tables import TableSpec, location
 from medallion_assets.defs.maintenance.lake import compact, cut_log, delete_files, shape, should_compact
 from medallion_services.embedded.throwaway import fresh_settings
 from spark_jobs.additive_merge import merge_additive
-from spark_jobs.aggregates import METRICS, METRICS_RULE, added_up, window_metrics
+from spark_jobs.aggregates import METRICS, METRICS_RULE, window_metrics, windows_in_process
 from spark_jobs.lake import append_once, ensure_table
 from spark_jobs.schemas import table_schema
 
@@ -107,7 +107,7 @@ def batches_of(rows: pa.Table) -> list[Rows]:
     """Batches in memory, as a stream has taken them from Spark when it writes."""
     size = int(RATE * SECONDS_A_BATCH)
     slices = (rows.slice(first, size) for first in range(0, rows.num_rows - size, size))
-    return [Rows(silver, added_up(silver)[0]["minute"]) for silver in slices]
+    return [Rows(silver, windows_in_process(silver)["minute"]) for silver in slices]
 
 
 def make_arm(spark: SparkSession, settings: Settings, name: str) -> Arm:

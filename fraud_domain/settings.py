@@ -184,8 +184,8 @@ class StreamSettings(Group):
     gold: Trigger = Trigger(interval="2 seconds")
     notes: Trigger = Field(
         default=Trigger(interval="30 seconds"),
-        description="Labels and account events in bronze and silver, and rule metrics, which are of a day: few rows,"
-        " and a commit costs as much as a full one",
+        description="Labels and account events in bronze and silver, which are few; profiles and rule metrics, whose"
+        " tables are written whole: a batch costs as much whatever it holds",
     )
     alerts: Trigger = Trigger(interval="500 milliseconds")
     alerts_about_others: Trigger = Field(

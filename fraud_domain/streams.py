@@ -64,7 +64,7 @@ STREAMS: tuple[StreamSpec, ...] = (
         "gold",
         "streaming_gold.py",
         "Silver to gold: window metrics, profiles, decisions, alerts, rule metrics, and the marts",
-        ("metrics", "decisions", "rule_metrics"),
+        ("metrics", "profiles", "decisions", "rule_metrics"),
     ),
     StreamSpec(
         "alerts",

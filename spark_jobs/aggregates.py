@@ -31,12 +31,11 @@ _DIMENSION_COLUMNS = {
 }
 _DIMENSIONS = {"all": "'all'"} | {name: f"coalesce({c}, 'unknown')" for name, c in _DIMENSION_COLUMNS.items()}
 
-AGGREGATED = (
-    *("event_time", "status", "amount", "currency", "is_late", "customer_id", "merchant_id"),
-    *_DIMENSION_COLUMNS.values(),
-)
-"""What of a transaction metrics and profiles are made of."""
-
+_COUNTED = ("event_time", "status", "amount", "currency")
+AGGREGATED = (*_COUNTED, "is_late", *_DIMENSION_COLUMNS.values())
+"""What of a transaction window metrics are made of."""
+PROFILED = (*_COUNTED, *(spec.key[0] for spec in PROFILES.values()))
+"""What of a transaction profiles are made of."""
 
 _PURCHASE = "(amount > 0 AND status = 'APPROVED')"
 _MEASURES = {
@@ -116,25 +115,42 @@ def held_profiles(transactions: DataFrame) -> Iterator[dict[str, DataFrame]]:
 
 
 @contextmanager
-def held_aggregates(transactions: Rows) -> Iterator[tuple[Mapping[str, Rows], Mapping[str, Rows]]]:
-    """Window metrics by span and profiles by entity of a batch, at hand in the block."""
+def windows_of(transactions: Rows) -> Iterator[Mapping[str, Rows]]:
+    """Window metrics of a batch by span, at hand in the block."""
     if isinstance(transactions, DataFrame):
-        with held_windows(transactions) as windows, held_profiles(transactions) as usual:
-            yield windows, usual
+        with held_windows(transactions) as windows:
+            yield windows
     else:
-        yield added_up(transactions)
+        yield windows_in_process(transactions)
 
 
-def added_up(transactions: pa.Table) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
-    """The same of rows in this process, by DuckDB; times are UTC without saying so."""
+@contextmanager
+def profiles_of(transactions: Rows) -> Iterator[Mapping[str, Rows]]:
+    """Profiles of a batch by entity, at hand in the block."""
+    if isinstance(transactions, DataFrame):
+        with held_profiles(transactions) as usual:
+            yield usual
+    else:
+        yield profiles_in_process(transactions)
+
+
+def windows_in_process(transactions: pa.Table) -> dict[str, pa.Table]:
+    """`window_metrics` by span of rows in this process; times are UTC without saying so."""
+    return _asked(transactions, {span: _windows_query(span) for span in METRICS})
+
+
+def profiles_in_process(transactions: pa.Table) -> dict[str, pa.Table]:
+    """`profiles` by entity of rows in this process; times are UTC without saying so."""
+    return _asked(transactions, {entity: _profiles_query(spec) for entity, spec in PROFILES.items()})
+
+
+def _asked(transactions: pa.Table, queries: Mapping[str, str]) -> dict[str, pa.Table]:
     number = transactions.column_names.index("event_time")
     plain = transactions.set_column(number, "event_time", transactions["event_time"].cast(pa.timestamp("us")))
     # Few rows: a second thread would only wait for the first.
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("transactions", plain)
-        windows = {span: connection.sql(_windows_query(span)).to_arrow_table() for span in METRICS}
-        usual = {entity: connection.sql(_profiles_query(spec)).to_arrow_table() for entity, spec in PROFILES.items()}
-    return windows, usual
+        return {name: connection.sql(query).to_arrow_table() for name, query in queries.items()}
 
 
 def _windows_query(span: str) -> str:

@@ -20,9 +20,11 @@ from spark_jobs.aggregates import (
     METRICS,
     METRICS_RULE,
     PROFILE_RULE,
+    PROFILED,
     PROFILES,
-    held_aggregates,
+    profiles_of,
     rule_metrics,
+    windows_of,
 )
 from spark_jobs.batch_rows import as_tuples, at_hand
 from spark_jobs.failpoints import Failpoint, reached
@@ -39,6 +41,8 @@ GOLD = stream("gold")
 DECISIONS, ALERTS = table("gold.fraud_decisions"), table("gold.fraud_alerts")
 DECIDED = (Part(DECISIONS, "_decided", DECISIONS.key), Part(ALERTS, "alert", ALERTS.key))
 RULE_METRICS, RULE_MART = table("gold.rule_metrics_daily"), table("mart.rule_metrics_daily")
+_SELDOM = frozenset({"profiles", "rule_metrics"})
+"""Queries whose tables are written whole with each batch, and change little from one to the next."""
 METRIC_MARTS = {span: table(f"mart.transaction_metrics_{span}") for span in METRICS}
 
 
@@ -52,22 +56,31 @@ def parse_decisions(raw: DataFrame) -> DataFrame:
 
 
 def write_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
-    """The foreachBatch of silver transactions: metrics, profiles, then the marts."""
+    """The foreachBatch of silver transactions: window metrics, then their marts."""
     database = settings.postgres_parameters("fraud_writer")
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch, lake = Batch("gold.metrics", current_generation(frame), batch_id), settings.lake_root
-        spark = frame.sparkSession
-        with at_hand(frame, lake) as rows, held_aggregates(rows) as (windows, usual):
+        with at_hand(frame, lake) as rows, windows_of(rows) as windows:
             for span, updates in windows.items():
-                merge_additive(spark, updates, lake, METRICS[span], METRICS_RULE, batch)
-            for entity, updates in usual.items():
-                merge_additive(spark, updates, lake, PROFILES[entity], PROFILE_RULE, batch)
+                merge_additive(frame.sparkSession, updates, lake, METRICS[span], METRICS_RULE, batch)
             marts = [
                 (METRIC_MARTS[span], METRICS_RULE, as_tuples(updates, METRIC_MARTS[span].column_names))
                 for span, updates in windows.items()
             ]
             add_to_marts(database, batch, marts)
+
+    return write
+
+
+def write_profiles(lake_root: str) -> Callable[[DataFrame, int], None]:
+    """The foreachBatch of silver transactions that adds to the profiles, which have no window and are written whole."""
+
+    def write(frame: DataFrame, batch_id: int) -> None:
+        batch = Batch("gold.profiles", current_generation(frame), batch_id)
+        with at_hand(frame, lake_root) as rows, profiles_of(rows) as usual:
+            for entity, updates in usual.items():
+                merge_additive(frame.sparkSession, updates, lake_root, PROFILES[entity], PROFILE_RULE, batch)
 
     return write
 
@@ -97,7 +110,7 @@ def write_rule_metrics(settings: Settings) -> Callable[[DataFrame, int], None]:
 
 
 def start(spark: SparkSession, settings: Settings, epoch: int) -> list[StreamingQuery]:
-    """Start the three queries of gold."""
+    """Start the four queries of gold."""
     for spec in (table("silver.transactions"), table("bronze.decisions"), *GOLD.tables):
         if spec.layer != "mart":
             ensure_table(spark, settings.lake_root, spec)
@@ -110,11 +123,16 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
         .withColumn("_decided", F.lit(True))
         .select(*needed(DECIDED))
     )
+    transactions = table("silver.transactions")
     writers = {
-        "metrics": delta_stream(spark, settings, table("silver.transactions"))
+        "metrics": delta_stream(spark, settings, transactions)
         .select(*AGGREGATED)
         .writeStream.outputMode("append")
         .foreachBatch(write_metrics(settings)),
+        "profiles": delta_stream(spark, settings, transactions)
+        .select(*PROFILED)
+        .writeStream.outputMode("append")
+        .foreachBatch(write_profiles(settings.lake_root)),
         "decisions": decisions.writeStream.outputMode("append").foreachBatch(
             write_decisions(settings.lake_root, rebase)
         ),
@@ -125,7 +143,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     queries = []
     for name, writer in writers.items():
         named = writer.queryName(f"gold.{name}").option("checkpointLocation", checkpoint_path(settings, "gold", name))
-        trigger = settings.streams.notes if name == "rule_metrics" else settings.streams.gold
+        trigger = settings.streams.notes if name in _SELDOM else settings.streams.gold
         queries.append(triggered(named, trigger).start())
         if name == "decisions":
             begun(settings, rebase, queries[-1].id)

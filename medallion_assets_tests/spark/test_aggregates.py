@@ -13,7 +13,17 @@ from pyspark.sql import DataFrame, SparkSession
 from fraud_domain.tables import table
 from medallion_assets.defs.quality.lake_sql import empty
 from medallion_assets_tests.lake_rows import NOW, row
-from spark_jobs.aggregates import AGGREGATED, METRICS, PROFILES, added_up, hours_of, profiles, window_metrics
+from spark_jobs.aggregates import (
+    AGGREGATED,
+    METRICS,
+    PROFILED,
+    PROFILES,
+    hours_of,
+    profiles,
+    profiles_in_process,
+    window_metrics,
+    windows_in_process,
+)
 from spark_jobs.schemas import table_schema
 
 SILVER = table("silver.transactions")
@@ -58,14 +68,15 @@ def test_hours_made_of_minutes_are_those_made_of_transactions(silver: DataFrame)
 
 
 def test_nothing_but_the_named_columns_is_needed(silver: DataFrame) -> None:
-    few = silver.select(*AGGREGATED)
-    assert counted(window_metrics(few, "minute")) == counted(window_metrics(silver, "minute"))
+    assert counted(window_metrics(silver.select(*AGGREGATED), "minute")) == counted(window_metrics(silver, "minute"))
+    few = silver.select(*PROFILED)
     for spec in PROFILES.values():
         assert counted(profiles(few, spec)) == counted(profiles(silver, spec)) != set()
 
 
 def test_both_engines_add_up_the_same(silver: DataFrame) -> None:
-    windows, usual = added_up(silver.select(*AGGREGATED).toArrow())
+    windows = windows_in_process(silver.select(*AGGREGATED).toArrow())
+    usual = profiles_in_process(silver.select(*PROFILED).toArrow())
     pairs = [(windows[span], window_metrics(silver, span), spec) for span, spec in METRICS.items()]
     pairs += [(usual[entity], profiles(silver, spec), spec) for entity, spec in PROFILES.items()]
     for mine, theirs, spec in pairs:

@@ -15,16 +15,15 @@ from medallion_services.checkpoints.judging import Sinks
 from medallion_services.errors import UserError
 from medallion_services.lake_tables import open_table
 
-BY_ITSELF = frozenset({"gold.metrics", "gold.rule_metrics", *(f"bronze.{q}" for q in stream("bronze").queries)})
+BY_ITSELF = frozenset(
+    {"gold.metrics", "gold.profiles", "gold.rule_metrics", *(f"bronze.{q}" for q in stream("bronze").queries)}
+)
 """Queries that need nothing but an empty checkpoint: they go on after their own rows, or count anew."""
 _DECISIONS = ("gold.fraud_decisions", "gold.fraud_alerts")
-_METRICS = tuple(
-    f"gold.{name}"
-    for name in ("transaction_metrics_minute", "transaction_metrics_hour", "customer_profiles", "merchant_profiles")
-)
 _TABLES = {
     "gold.decisions": _DECISIONS,
-    "gold.metrics": _METRICS,
+    "gold.metrics": ("gold.transaction_metrics_minute", "gold.transaction_metrics_hour"),
+    "gold.profiles": ("gold.customer_profiles", "gold.merchant_profiles"),
     "gold.rule_metrics": ("gold.rule_metrics_daily",),
     "silver.transactions": ("silver.transactions", "silver.quarantine", "silver.late_transactions"),
     "silver.labels": ("silver.labels", "silver.quarantine"),
