@@ -1,9 +1,9 @@
 """What a lake batch costs when its table has ten thousand commits: `python -m bench.growth [commits]`.
 
-The platform's own writers add the same batches, of half a minute each, to tables of four ages: young; ten thousand
-commits, one in ten seconds, that nobody maintained; a copy of these six hours after maintenance; and young again, the
-noise of the measurement. Batches of the four alternate, there and back, in one session that is warm, so that neither
-the JIT nor the machine favours one. It takes 6 GB of disk.
+The platform's own writers add the same batches, of half a minute each, to tables of five ages: young; a hundredth of
+ten thousand commits, one in ten seconds; all of these, that nobody maintained; a copy six hours after maintenance; and
+young again, the noise of the measurement. Batches of all alternate, there and back, in one session that is warm, so
+that neither the JIT nor the machine favours one. It takes 6 GB of disk.
 
 They begin a day: a merge rewrites its day's file, which the commits of other days do not make larger.
 """
@@ -47,7 +47,8 @@ FILLER_ROWS, FILES_A_COMMIT = 100_000, 2
 RATE, SECONDS_A_BATCH = 20.0, 30
 WARM_UP, SETTLE, MEASURED = 30, 4, 25
 """Batches; those that settle bring the log of a table into the session, as a start of the driver does."""
-YOUNG, OLD, MAINTAINED, AGAIN = "young", "old", "maintained", "young again"
+YOUNG, HUNDREDTH, OLD, MAINTAINED, AGAIN = "young", "a hundredth", "old", "maintained", "young again"
+COMPARED = ((OLD, YOUNG), (MAINTAINED, YOUNG), (AGAIN, YOUNG), (HUNDREDTH, YOUNG), (MAINTAINED, HUNDREDTH))
 READS = 5
 
 
@@ -122,7 +123,7 @@ def age(spark: SparkSession, settings: Settings, arm: Arm, commits: int, until: 
     """Write the commits of the past."""
     span = commits * SECONDS_A_COMMIT
     start = until - span
-    silver = traffic(spark, settings, start, span, FILLER_ROWS / span)
+    silver = traffic(spark, settings, start, span, FILLER_ROWS / (COMMITS * SECONDS_A_COMMIT))
     minutes = window_metrics(spark.createDataFrame(silver, table_schema(SILVER)), "minute")
     sums = minutes.select(*MINUTE.column_names).toArrow().sort_by("window_start")
     logs = {spec: Log.of(arm.root, spec, _batch(0).app_id(spec.full_name)) for spec in (SILVER, MINUTE)}
@@ -231,20 +232,21 @@ def main(commits: int) -> int:
         seconds = SECONDS_A_BATCH * (SETTLE + MEASURED + 2)
         live = traffic(spark, settings, today.timestamp(), seconds, RATE)
         batches = batches_of(live)
-        arms = {name: make_arm(spark, settings, name) for name in (YOUNG, OLD, AGAIN)}
+        arms = {name: make_arm(spark, settings, name) for name in (YOUNG, HUNDREDTH, OLD, AGAIN)}
         say("traffic is made")
         warm = make_arm(spark, settings, "warm-up")
         for number in range(WARM_UP):
             warm.write(batches[number])
         say("warm")
-        arms[OLD].write(batches[0])
-        age(spark, settings, arms[OLD], commits, today.timestamp())
+        for name, many in ((HUNDREDTH, commits // 100), (OLD, commits)):
+            arms[name].write(batches[0])
+            age(spark, settings, arms[name], many, today.timestamp())
         arms[MAINTAINED] = Arm(MAINTAINED, str(settings.data_dir / "ages" / MAINTAINED), spark, arms[OLD].next_batch)
         shutil.copytree(arms[OLD].root, arms[MAINTAINED].root, copy_function=_linked)
         say(f"{commits} commits are made")
         maintenance = maintain(arms[MAINTAINED])
         say(f"maintenance: {json.dumps(maintenance)}")
-        alternate([arms[name] for name in (YOUNG, OLD, MAINTAINED, AGAIN)], batches, say)
+        alternate([arms[name] for name in (YOUNG, HUNDREDTH, OLD, MAINTAINED, AGAIN)], batches, say)
         customer = live["customer_id"][0].as_py()
         found: dict[str, dict[str, Any]] = {
             name: {"tables": figures_of(arm), "point_read_ms": point_read(arm, customer, today)}
@@ -252,11 +254,11 @@ def main(commits: int) -> int:
             for name, arm in arms.items()
         }
     ratios = {
-        f"{name} / {YOUNG}": {
-            table: {kind: round(value / found[YOUNG]["tables"][table][kind], 3) for kind, value in of.items()}
+        f"{name} / {base}": {
+            table: {kind: round(value / found[base]["tables"][table][kind], 3) for kind, value in of.items()}
             for table, of in found[name]["tables"].items()
         }
-        for name in (OLD, MAINTAINED, AGAIN)
+        for name, base in COMPARED
     }
     document = {
         "cpus": os.cpu_count(), "load_average": round(load, 1), "commits": commits, "batches": MEASURED,

@@ -3,8 +3,8 @@
 The direct alert lane and the lake run side by side, as Dagster starts them, on traffic that flows at its intended
 times, which are Kafka's timestamps. Of each minute: from there to the row's visibility in bronze, silver, gold and
 among the alerts, and CPU of each process and server. A row of bronze or silver is visible with its commit (the time of
-the log's file), one of gold when its batch is done in every metrics table and mart. The first minutes compile; they are
-shown, and are no part of the summary.
+the log's file), one of gold when its batch is done in the tables and marts of window metrics (profiles follow every
+30 s). The first minutes compile; they are shown, and are no part of the summary.
 """
 
 import argparse

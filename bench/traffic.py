@@ -1,6 +1,6 @@
 """Traffic of a measurement: what is past, sent at once, and what flows, from a process of its own.
 
-Making a payment takes some 300 µs of CPU, most of it a customer's; sending one takes a tenth. So what flows is made
+Making a payment takes some 300 µs of CPU, most of it a customer's; sending one takes a third. So what flows is made
 beforehand, and takes nothing from what is measured. Each message goes out at its intended time, which is its Kafka
 timestamp, or at most 2 ms later; who falls behind cannot hide waiting time.
 """
