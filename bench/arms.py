@@ -86,7 +86,7 @@ def run(names: Sequence[str], rate: float, customers: int) -> dict[str, Any]:
     Raises:
         AssertionError: our lanes raised other alerts.
     """
-    with servers() as common, KafkaSink(common) as sink:
+    with servers() as common:
         each = {name: ARMS[name].settings(common, name) for name in names}
         for name in names:
             if ARMS[name].lane:
@@ -94,7 +94,8 @@ def run(names: Sequence[str], rate: float, customers: int) -> dict[str, Any]:
         with psycopg.connect(**admin_parameters(common, common.postgres.database), autocommit=True) as connection:
             connection.execute(TABLE)
             connection.execute(TABLES)
-        send_days(sink, world_of(common, customers), BACKLOG, 30.0, 30.0, FRAUD_SHARE)
+        with KafkaSink(common) as sink:
+            send_days(sink, world_of(common, customers), BACKLOG, 30.0, 30.0, FRAUD_SHARE)
         before_all = time.time()
         rounds = there_and_back(common, customers, rate, names, lambda name: measure(each[name], name))
         raised = {name: alerts_until(each[name], name, before_all) for name in names if name != "origin"}

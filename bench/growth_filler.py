@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from bench.traffic import world_of
 from fraud_domain.settings import Settings
 from fraud_domain.tables import TableSpec, location, table
 from fraud_domain.topics import TRANSACTIONS
 from medallion_services.generator.timeline import Plan, Timeline
-from medallion_services.generator.world import World
 from spark_jobs.contract import TimeLimits, parse_transactions
 from spark_jobs.schemas import table_schema
 
@@ -32,7 +32,6 @@ _INDEXED_COLUMNS = 32
 """Delta's own default."""
 _PART = "event_date"
 SILVER, RAW = table("silver.transactions"), table("bronze.transactions")
-CUSTOMERS = 3_000
 
 
 @dataclass(slots=True)
@@ -126,7 +125,7 @@ def shares(rows: pa.Table, parts: int) -> Iterator[pa.Table]:
 
 def traffic(spark: SparkSession, settings: Settings, start: float, seconds: float, rate: float) -> pa.Table:
     """Silver rows of some time of the generator's traffic, by the platform's own parser, in order of arrival."""
-    world = World(1, CUSTOMERS, CUSTOMERS, settings.token_key())
+    world = world_of(settings)
     timeline = Timeline(world, Plan(rate, 1, fraud_share=0.02, run_id=f"growth{start}"))
     emissions = [e for e in timeline.emissions(start, start + seconds) if e.topic == TRANSACTIONS]
     sent = [datetime.fromtimestamp(emission.send_at, UTC) for emission in emissions]

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from bench.origin_batch import SCHEMA
+from bench.traffic import world_of
 from bench.tree_cpu import TreeCpu
 from fraud_domain.settings import PROJECT_ROOT, Settings
 from medallion_services.database.prepare import admin_parameters
@@ -25,7 +26,6 @@ from medallion_services.embedded.java import find_java
 from medallion_services.embedded.spark_conf import write_spark_conf
 from medallion_services.embedded.throwaway import own_database
 from medallion_services.generator.timeline import Plan, Timeline
-from medallion_services.generator.world import World
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "history_load.json"
 CUSTOMERS, DAYS, ROWS_PER_FILE = 20_000, 60, 250_000
@@ -36,7 +36,7 @@ _START = 1_767_225_600.0
 
 def write_files(settings: Settings, folder: Path, rows: int) -> int:
     """Two months of traffic as JSON Lines; returns the bytes written."""
-    world = World(1, CUSTOMERS, CUSTOMERS, settings.token_key())
+    world = world_of(settings, CUSTOMERS)
     timeline = Timeline(world, Plan(rows / (DAYS * DAY), 1, fraud_share=0.01, run_id="bench"))
     count = size = 0
     file = (folder / "0000.jsonl").open("wb")

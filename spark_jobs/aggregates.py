@@ -1,7 +1,7 @@
 """Gold aggregates of silver transactions: pure transforms whose results add up across batches."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import duckdb
 import pyarrow as pa
@@ -114,24 +114,18 @@ def held_profiles(transactions: DataFrame) -> Iterator[dict[str, DataFrame]]:
             usual.unpersist()
 
 
-@contextmanager
-def windows_of(transactions: Rows) -> Iterator[Mapping[str, Rows]]:
+def windows_of(transactions: Rows) -> AbstractContextManager[Mapping[str, Rows]]:
     """Window metrics of a batch by span, at hand in the block."""
     if isinstance(transactions, DataFrame):
-        with held_windows(transactions) as windows:
-            yield windows
-    else:
-        yield windows_in_process(transactions)
+        return held_windows(transactions)
+    return nullcontext(windows_in_process(transactions))
 
 
-@contextmanager
-def profiles_of(transactions: Rows) -> Iterator[Mapping[str, Rows]]:
+def profiles_of(transactions: Rows) -> AbstractContextManager[Mapping[str, Rows]]:
     """Profiles of a batch by entity, at hand in the block."""
     if isinstance(transactions, DataFrame):
-        with held_profiles(transactions) as usual:
-            yield usual
-    else:
-        yield profiles_in_process(transactions)
+        return held_profiles(transactions)
+    return nullcontext(profiles_in_process(transactions))
 
 
 def windows_in_process(transactions: pa.Table) -> dict[str, pa.Table]:

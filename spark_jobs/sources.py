@@ -79,14 +79,16 @@ def _exists(spark: SparkSession, path: str) -> bool:
     return bool(file.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()).exists(file))
 
 
-NOTES = frozenset({"labels", "account_events"})
+_SELDOM = frozenset({"labels", "account_events", "profiles", "rule_metrics"})
+"""Queries with few rows, and those whose tables are written whole and change little from one batch to the next."""
 
 
 def lake_trigger(settings: Settings, stream: str, query: str) -> Trigger:
-    """The trigger of a query of bronze or silver."""
-    if query in NOTES:
-        return settings.streams.notes
-    return settings.streams.bronze if stream == "bronze" else settings.streams.silver
+    """The trigger of a query of bronze, silver or gold."""
+    streams = settings.streams
+    if query in _SELDOM:
+        return streams.notes
+    return {"bronze": streams.bronze, "silver": streams.silver, "gold": streams.gold}[stream]
 
 
 def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:

@@ -33,7 +33,7 @@ from spark_jobs.marts import add_to_marts, replace_in_mart
 from spark_jobs.rebase import Rebase, begun
 from spark_jobs.rebased_rows import require_checkpoint
 from spark_jobs.schemas import columns_schema
-from spark_jobs.sources import delta_stream, triggered
+from spark_jobs.sources import delta_stream, lake_trigger, triggered
 from spark_jobs.spark_runtime import main
 from spark_jobs.table_parts import Part, append_parts, needed
 
@@ -41,8 +41,6 @@ GOLD = stream("gold")
 DECISIONS, ALERTS = table("gold.fraud_decisions"), table("gold.fraud_alerts")
 DECIDED = (Part(DECISIONS, "_decided", DECISIONS.key), Part(ALERTS, "alert", ALERTS.key))
 RULE_METRICS, RULE_MART = table("gold.rule_metrics_daily"), table("mart.rule_metrics_daily")
-_SELDOM = frozenset({"profiles", "rule_metrics"})
-"""Queries whose tables are written whole with each batch, and change little from one to the next."""
 METRIC_MARTS = {span: table(f"mart.transaction_metrics_{span}") for span in METRICS}
 
 
@@ -143,8 +141,7 @@ def start(spark: SparkSession, settings: Settings, epoch: int) -> list[Streaming
     queries = []
     for name, writer in writers.items():
         named = writer.queryName(f"gold.{name}").option("checkpointLocation", checkpoint_path(settings, "gold", name))
-        trigger = settings.streams.notes if name in _SELDOM else settings.streams.gold
-        queries.append(triggered(named, trigger).start())
+        queries.append(triggered(named, lake_trigger(settings, GOLD.name, name)).start())
         if name == "decisions":
             begun(settings, rebase, queries[-1].id)
     return queries

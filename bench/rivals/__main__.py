@@ -132,7 +132,7 @@ def compared(each: dict[str, Settings], past: Sequence[Emission], moment: float)
 
 def run(names: Sequence[str], rate: float, customers: int, seconds: float) -> dict[str, Any]:
     """All rounds; says each as it comes."""
-    with servers() as common, KafkaSink(common) as sink:
+    with servers() as common:
         own_rules = common.model_copy(update={"rules": common.rules.model_copy(update={"directory": HERE / "rules"})})
         each = {name: ARMS[name].settings(own_rules, name) for name in names}
         argv = {name: argv_of(each[name], name) for name in names}
@@ -141,7 +141,9 @@ def run(names: Sequence[str], rate: float, customers: int, seconds: float) -> di
                 prepare_database(each[name])
         with psycopg.connect(**admin_parameters(common, common.postgres.database), autocommit=True) as connection:
             connection.execute(TABLES)
-        past, before_all = send_past(sink, world_of(common, customers), rate), time.time()
+        with KafkaSink(common) as sink:
+            past = send_past(sink, world_of(common, customers), rate)
+        before_all = time.time()
 
         def measure(name: str) -> dict[str, Any]:
             settings, warm = each[name], partial(keep_up, each[name], name)
