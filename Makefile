@@ -77,7 +77,7 @@ bench: .venv/.synced  ## Measure throughput and alert latency on this machine
 
 bench-full: .venv/.synced  ## All measurements, one after the other, and their plots (2 hours, 10 GB)
 	$(RUN) python -m bench.arms --only direct --rate 2000 --customers 200000 --result arms_2000.json
-	set -e; for each in arms rivals rivals.backlog real_time cost sustained empty_batch growth alert_growth sink history_load workers desk_million; do $(RUN) python -m bench.$$each; done
+	set -e; for each in arms rivals rivals.backlog real_time cost sustained empty_batch growth alert_growth sink history_load workers restart desk_million; do $(RUN) python -m bench.$$each; done
 	$(RUN) python -m bench.plots
 
 faults: .venv/.synced  ## Try every fault of the catalogue (docs/faults.md)

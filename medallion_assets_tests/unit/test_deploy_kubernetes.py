@@ -27,6 +27,7 @@ def test_queue_and_monitoring_are_those_of_dagster_yaml() -> None:
     queue = daemon["runCoordinator"]["config"]["queuedRunCoordinator"]
     asked = INSTANCE["concurrency"]["runs"]
     assert queue["maxConcurrentRuns"] == asked["max_concurrent_runs"]
+    assert queue["dequeueIntervalSeconds"] == INSTANCE["run_queue"]["dequeue_interval_seconds"]
     assert queue["tagConcurrencyLimits"] == asked["tag_concurrency_limits"]
     seconds = {"startTimeoutSeconds": "start_timeout_seconds", "cancelTimeoutSeconds": "cancel_timeout_seconds"}
     for ours, theirs in seconds.items():

@@ -143,25 +143,26 @@ SCENES = (
         runs=(run(500),),
         beats=(beat(1),),
     ),
-    Scene("just failed", Kind.BACK_OFF, "next try in 4 s", failures=(seconds_ago(2),)),
-    Scene("pause over", Kind.START, "trying again after 1", failures=(seconds_ago(6),)),
-    Scene("third failure waits longer", Kind.BACK_OFF, "3 failure(s)", failures=tuple(map(seconds_ago, (10, 40, 60)))),
+    Scene("first failure", Kind.START, "trying again after 1", failures=(seconds_ago(0),)),
+    Scene("just failed again", Kind.BACK_OFF, "next try in 4 s", failures=tuple(map(seconds_ago, (2, 40)))),
+    Scene("pause over", Kind.START, "trying again after 2", failures=tuple(map(seconds_ago, (6, 40)))),
+    Scene("third failure waits longer", Kind.BACK_OFF, "3 failure(s)", failures=tuple(map(seconds_ago, (9, 40, 60)))),
     Scene(
-        "gives up", Kind.CIRCUIT_OPEN, "8 failures in a row", failures=tuple(seconds_ago(9000 + n) for n in range(8))
+        "gives up", Kind.CIRCUIT_OPEN, "9 failures in a row", failures=tuple(seconds_ago(9000 + n) for n in range(9))
     ),
     Scene(
         "a person restarts after the circuit opened",
         Kind.START,
         "no run and no driver",
         desired=wanted(generation=2, changed_at=seconds_ago(10)),
-        failures=tuple(seconds_ago(20 + n) for n in range(8)),
+        failures=tuple(seconds_ago(20 + n) for n in range(9)),
     ),
     Scene(
         "failures since the restart count again",
         Kind.BACK_OFF,
-        "1 failure(s)",
+        "2 failure(s)",
         desired=wanted(generation=2, changed_at=seconds_ago(10)),
-        failures=(seconds_ago(1), *(seconds_ago(20 + n) for n in range(8))),
+        failures=(seconds_ago(1), seconds_ago(6), *(seconds_ago(20 + n) for n in range(9))),
     ),
 )
 
@@ -191,8 +192,8 @@ def test_the_lake_waits_only_for_an_alert_lane_that_is_about_to_run(ahead: Kind)
 
 
 def test_pause_doubles_and_is_capped() -> None:
-    pauses = [pause_after(failures, LIMITS).total_seconds() for failures in range(1, 10)]
-    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    pauses = [pause_after(failures, LIMITS).total_seconds() for failures in range(1, 11)]
+    assert pauses == [0, 5, 10, 20, 40, 80, 160, 300, 300, 300]
     assert pause_after(10_000, LIMITS) == LIMITS.longest_pause
 
 
@@ -434,8 +435,9 @@ def test_patience_ends_at_its_limit_and_not_before() -> None:
     assert kind(beats=(beat(60),)) is Kind.START
     assert kind(runs=(run(149.9),)) is Kind.STARTING
     assert kind(runs=(run(150),)) is Kind.FAIL_ZOMBIE
-    assert kind(failures=(4.9,)) is Kind.BACK_OFF
-    assert kind(failures=(5,)) is Kind.START
+    assert kind(failures=(0,)) is Kind.START
+    assert kind(failures=(4.9, 30)) is Kind.BACK_OFF
+    assert kind(failures=(5, 30)) is Kind.START
 
 
 def test_what_a_guard_says_can_be_acted_on() -> None:
@@ -454,7 +456,7 @@ def test_what_a_guard_says_can_be_acted_on() -> None:
         "a driver without a run still writes bronze (pid 4711 on host, beat 3 s ago); it stops itself, a successor"
         " starts after that"
     )
-    assert says(wanted(), failures=8) == (
-        "8 failures in a row, last 9000 s ago: not trying again. See the last run's error, mend the cause, then"
+    assert says(wanted(), failures=9) == (
+        "9 failures in a row, last 9000 s ago: not trying again. See the last run's error, mend the cause, then"
         " `medallion streams restart`"
     )

@@ -21,7 +21,7 @@ def _want(name: str, reason: str, running: bool, done: str, until: datetime | No
     from medallion_services.stream_control import want
 
     names = want(Settings(), name, running=running, reason=reason, until=until)
-    typer.echo(f"{', '.join(names)}: {done}; the guard acts at its next tick, within 15 s")
+    typer.echo(f"{', '.join(names)}: {done}; the guard acts at its next tick, within 10 s")
 
 
 @streams_app.command()

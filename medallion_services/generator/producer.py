@@ -41,6 +41,8 @@ class KafkaSink:
     ) -> None:
         if error is None:
             self.flush()
+            # It would look for its broker as long as this process lives.
+            self._producer.close()
 
     def send(self, emission: Emission) -> None:
         """Hand an emission to the producer; waits when its queue is full.

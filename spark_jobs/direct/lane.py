@@ -21,6 +21,7 @@ from spark_jobs.decision_log import DecisionLog
 from spark_jobs.direct.judge import Judge
 from spark_jobs.direct.memory import Memory
 from spark_jobs.direct.message import Message
+from spark_jobs.direct.pace import Pace
 from spark_jobs.direct.source import Source
 from spark_jobs.direct.store import Store
 from spark_jobs.failpoints import Failpoint, reached
@@ -153,6 +154,7 @@ class DirectLane:
     """What to let go of at the end."""
     name: str = QUERY
     _figures: Figures = field(default_factory=Figures)
+    _pace: Pace = field(default_factory=Pace)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _waited: bool = False
     _untold: bool = False
@@ -201,8 +203,11 @@ class DirectLane:
         try:
             self._tell(self.store.untold())
             while not self._stopping.is_set() and not self.source.finished:
+                if pause := self._pace.pause():
+                    self._stopping.wait(pause)
                 messages = self.source.read(self.most, _WAIT_SECONDS)
                 if messages:
+                    self._pace.begins(len(messages))
                     self._batch(messages)
                 else:
                     self._rest()

@@ -73,7 +73,7 @@ class Limits:
     start_grace: timedelta = timedelta(seconds=150)
     first_pause: timedelta = timedelta(seconds=5)
     longest_pause: timedelta = timedelta(minutes=5)
-    open_after: int = 8
+    open_after: int = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,10 @@ _ALIVE = frozenset({"starting", "running"})
 
 
 def pause_after(failures: int, limits: Limits) -> timedelta:
-    """Exponential back-off after `failures` in a row."""
-    doubled: timedelta = limits.first_pause * (2 ** min(max(failures - 1, 0), 16))
+    """None after the first failure, which may be no fault of the driver's; from the second in a row on, exponential."""
+    if failures < 2:
+        return timedelta(0)
+    doubled: timedelta = limits.first_pause * (2 ** min(failures - 2, 16))
     return min(doubled, limits.longest_pause)
 
 

@@ -22,6 +22,8 @@ IN_FLIGHT = (
     dg.DagsterRunStatus.CANCELING,
 )
 _HISTORY = 20
+_LOOK_SECONDS = 4
+"""Dagster's daemon comes by every five seconds: a dead driver is seen the first time."""
 _GOOD_AFTER = timedelta(minutes=10)
 """A run that lived this long was a good one, however it ended: failures are counted after it."""
 
@@ -112,7 +114,7 @@ def guard_sensor(
     @dg.sensor(
         name=f"{application.name}_streams_guard",
         job=job,
-        minimum_interval_seconds=10,
+        minimum_interval_seconds=_LOOK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Starts, watches, restarts and stops the streams {', '.join(application.stream_names)}",
     )
