@@ -32,7 +32,7 @@ _TAIL_LINES = 25
 class Patience:
     """Seconds. `start` covers JVM start and first batch, `stop` what a driver may take to end cleanly."""
 
-    poll: float = 1.0
+    poll: float = 0.25
     look: float = 10.0
     start: float = 150.0
     stop: float = 45.0
