@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fraud_domain.cards import TokenKey
+from fraud_domain.intervals import interval_micros
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -202,6 +203,12 @@ class StreamSettings(Group):
     stale_after_seconds: float = Field(
         default=60.0, description="A heartbeat older than this means a dead or hung stream"
     )
+
+    @field_validator("late_after", "future_tolerance", "deduplicate_within")
+    @classmethod
+    def _is_interval(cls, value: str) -> str:
+        interval_micros(value)
+        return value
 
     @model_validator(mode="after")
     def _direct_lane_is_apart(self) -> Self:

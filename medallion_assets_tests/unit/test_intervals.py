@@ -4,9 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from fraud_domain.intervals import interval_micros
-from fraud_domain.settings import PROJECT_ROOT, Settings
+from fraud_domain.settings import PROJECT_ROOT, StreamSettings
 
 SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
 
@@ -37,8 +38,14 @@ def test_what_is_no_interval_is_refused_by_its_words(written: str) -> None:
         interval_micros(written)
 
 
+@pytest.mark.parametrize("name", ["late_after", "future_tolerance", "deduplicate_within"])
+def test_a_setting_that_is_no_interval_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ValidationError, match="'5 parsecs' is no interval such as '30 seconds'"):
+        StreamSettings.model_validate({name: "5 parsecs"})
+
+
 def test_the_defaults_are_intervals() -> None:
-    streams = Settings().streams
+    streams = StreamSettings()
     assert interval_micros(streams.late_after) == 10 * MINUTE
     assert interval_micros(streams.future_tolerance) == 5 * MINUTE
     assert interval_micros(streams.deduplicate_within) == 24 * HOUR
