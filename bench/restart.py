@@ -27,37 +27,39 @@ from medallion_services.stream_control import want
 
 RESULT = PROJECT_ROOT / "bench" / "results" / "restart.json"
 RATE, CUSTOMERS = 50.0, 3_000
-_START_SECONDS, _RESTART_SECONDS, _SETTLE_SECONDS, _LOOK_SECONDS = 600.0, 300.0, 20.0, 0.2
+_START_SECONDS, _RESTART_SECONDS, _SETTLE_SECONDS, _TRAFFIC_SECONDS = 600.0, 300.0, 20.0, 600.0
+_NOBODY = 0
 _RUNNING = "SELECT count(*) FROM fraud.stream_heartbeat WHERE state = 'running'"
-_DRIVER = "SELECT driver_pid FROM fraud.stream_heartbeat WHERE stream = 'alerts' AND state = 'running'"
-_ALERT = "SELECT extract(epoch FROM min(detected_at))::float8 FROM fraud.alerts WHERE detected_at > to_timestamp(%s)"
+_OTHER_DRIVER = (
+    "SELECT driver_pid FROM fraud.stream_heartbeat WHERE stream = 'alerts' AND state = 'running' AND driver_pid <> %s"
+)
+_FIRST_ALERT = """
+SELECT extract(epoch FROM detected_at)::float8 FROM fraud.alerts WHERE detected_at > to_timestamp(%s)
+ORDER BY detected_at LIMIT 1
+"""
 
 
-def driver_of(settings: Settings) -> int | None:
-    """The pid of the alert lane's driver; None while it is not running."""
-    return next((pid for (pid,) in asked(settings, _DRIVER, ())), None)
-
-
-def successor(settings: Settings, before: int | None) -> int:
-    """The pid of the driver that runs after another.
+def awaited(what: str, settings: Settings, query: str, value: float) -> Any:
+    """What a query finds, as soon as it finds something.
 
     Raises:
-        RuntimeError: none came.
+        AssertionError: it found nothing for minutes.
     """
-    give_up = time.monotonic() + _RESTART_SECONDS
-    while time.monotonic() < give_up:
-        pid = driver_of(settings)
-        if pid is not None and pid != before:
-            return pid
-        time.sleep(_LOOK_SECONDS)
-    raise RuntimeError(f"no driver came within {_RESTART_SECONDS:.0f} s; see {settings.log_dir}")
+    found: list[tuple[Any, ...]] = []
+
+    def there() -> bool:
+        found[:] = asked(settings, query, (value,))
+        return bool(found)
+
+    eventually(what, there, _RESTART_SECONDS)
+    return found[0][0]
 
 
 def renewed(settings: Settings) -> int:
     """Restart the alert lane as an operator does, which forgives its failures; gives the new driver's pid."""
-    before = driver_of(settings)
+    before = awaited("a driver runs", settings, _OTHER_DRIVER, _NOBODY)
     want(settings, "alerts", running=True, reason="measured")
-    pid = successor(settings, before)
+    pid: int = awaited("the lane was restarted", settings, _OTHER_DRIVER, before)
     time.sleep(_SETTLE_SECONDS)
     return pid
 
@@ -66,9 +68,8 @@ def killed(settings: Settings, pid: int) -> dict[str, float]:
     """Kill a driver; seconds until its successor's process began, and until that one's first alert."""
     os.killpg(pid, signal.SIGKILL)
     moment = time.time()
-    began = psutil.Process(successor(settings, pid)).create_time()
-    eventually("it alerts", lambda: asked(settings, _ALERT, (moment,)) != [(None,)], _RESTART_SECONDS)
-    ((alerted,),) = asked(settings, _ALERT, (moment,))
+    began = psutil.Process(awaited("a successor runs", settings, _OTHER_DRIVER, pid)).create_time()
+    alerted = awaited("it alerts", settings, _FIRST_ALERT, moment)
     return {"to_driver": round(began - moment, 1), "to_alert": round(alerted - moment, 1)}
 
 
@@ -78,7 +79,7 @@ def measure(lane: AlertLane, kills: int) -> dict[str, Any]:
         running = [(len(STREAMS),)]
         eventually("the streams run", lambda: answers(lambda: asked(settings, _RUNNING, ()) == running), _START_SECONDS)
         load, found = os.getloadavg()[0], []
-        with flowing(settings, RATE, CUSTOMERS, _START_SECONDS):
+        with flowing(settings, RATE, CUSTOMERS, _TRAFFIC_SECONDS):
             for _ in range(kills):
                 found.append(killed(settings, renewed(settings)))
                 sys.stdout.write(json.dumps({"lane": lane} | found[-1]) + "\n")
